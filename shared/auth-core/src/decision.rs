@@ -1,0 +1,521 @@
+//! The decision: pure, default deny, and it says why.
+//!
+//! Two steps. *Who*: [`establish_token`], [`establish_self_signed`] or [`establish_key`] turns a proven credential and
+//! the records behind it into [`Rights`]. *May they*: [`authorize`] holds one request against the rights. Both write
+//! every check into a [`Trail`], which the audit line, `explain` and the guard read.
+
+use crate::api::{Api, Found, Matched, Mechanism, Operation, Request, Source, Subject};
+use crate::api::Catalog;
+use crate::ids::{
+    ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern,
+    SupplierCode, TenantId, UserLogin,
+};
+use crate::records::{ActiveState, ApiKey, Client, ClientState, Facts, GrantState, KeyLife, Rate, Tenant};
+use crate::refusal::{Reason, Refusal};
+use crate::time::Timestamp;
+use crate::token::{SelfSigned, TokenUse, VerifiedToken};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What decisions of a deployment rest on, beside the records.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployment {
+    /// Credentials of the other environment are refused.
+    pub environment: Environment,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One check of a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was found, where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+}
+
+/// The checks of a decision, in order. The first that does not hold ends it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Trail(Vec<Check>);
+
+impl Trail {
+    /// The checks so far.
+    pub fn checks(&self) -> &[Check] {
+        &self.0
+    }
+
+    /// Notes a check that was made elsewhere, such as that of a signature.
+    ///
+    /// # Errors
+    /// Hands the refusal on.
+    pub fn note<T>(&mut self, name: &'static str, result: Result<T, Reason>) -> Result<T, Reason> {
+        let found = result.as_ref().err().map(|reason| reason.why.clone());
+        self.0.push(Check { name, passed: result.is_ok(), found });
+        result
+    }
+
+    fn check(&mut self, name: &'static str, holds: bool, otherwise: impl FnOnce() -> Reason) -> Result<(), Reason> {
+        self.note(name, if holds { Ok(()) } else { Err(otherwise()) })
+    }
+}
+
+/// What a proven credential may do, whatever the request. Made only by the functions of this module.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    mechanism: Mechanism,
+    token_use: TokenUse,
+    client: Option<(ClientId, ClientKind)>,
+    /// The tenant whose grant counts, or why none does.
+    tenant: Result<Tenant, Reason>,
+    apis: Vec<ApiName>,
+    /// The token's audiences; none for credentials that are not narrowed by one.
+    audience: Option<Vec<String>>,
+    scopes: BTreeSet<Scope>,
+    roles: Vec<RoleName>,
+    skus: Vec<SkuPattern>,
+    suppliers: Vec<SupplierCode>,
+    customer_id: Option<CustomerId>,
+    user_login: Option<UserLogin>,
+    jti: Option<Jti>,
+    key_id: Option<KeyId>,
+    expires_at: Option<Timestamp>,
+    environment: Environment,
+    rate: Option<Rate>,
+}
+
+impl Rights {
+    /// Who it is: the customer, or the client.
+    pub fn principal(&self) -> String {
+        match (&self.customer_id, &self.client) {
+            (Some(customer), _) => customer.to_string(),
+            (None, Some((client, _))) => client.to_string(),
+            (None, None) => String::new(),
+        }
+    }
+    /// The client.
+    pub fn client_id(&self) -> Option<&ClientId> {
+        self.client.as_ref().map(|(id, _)| id)
+    }
+    /// The tenant whose grant counts.
+    pub fn tenant(&self) -> Option<&TenantId> {
+        self.tenant.as_ref().ok().map(|t| &t.id)
+    }
+    /// What it may do.
+    pub fn scopes(&self) -> &BTreeSet<Scope> {
+        &self.scopes
+    }
+    /// The roles that count now.
+    pub fn roles(&self) -> &[RoleName] {
+        &self.roles
+    }
+    /// The SKUs that the grant covers.
+    pub fn skus(&self) -> &[SkuPattern] {
+        &self.skus
+    }
+    /// The supplier codes of the grant.
+    pub fn suppliers(&self) -> &[SupplierCode] {
+        &self.suppliers
+    }
+    /// The customer.
+    pub fn customer_id(&self) -> Option<&CustomerId> {
+        self.customer_id.as_ref()
+    }
+    /// On whose behalf.
+    pub fn user_login(&self) -> Option<&UserLogin> {
+        self.user_login.as_ref()
+    }
+    /// The token's name.
+    pub fn jti(&self) -> Option<&Jti> {
+        self.jti.as_ref()
+    }
+    /// The key's name.
+    pub fn key_id(&self) -> Option<&KeyId> {
+        self.key_id.as_ref()
+    }
+    /// When the credential expires.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+    /// Where it may be used.
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+    /// How often the client may call.
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+}
+
+fn invalid(why: impl Into<String>) -> Reason {
+    Reason::new(Refusal::InvalidToken, why)
+}
+
+/// What a verified token of ours is worth now. `api` is the one the request is for.
+///
+/// # Errors
+/// Why it is worth nothing.
+pub fn establish_token(
+    token: VerifiedToken,
+    facts: Facts,
+    catalog: &Catalog,
+    deployment: Deployment,
+    api: Option<&Api>,
+    trail: &mut Trail,
+) -> Result<Rights, Reason> {
+    let environment = token.environment.unwrap_or(deployment.environment);
+    trail.check("environment", environment == deployment.environment, || {
+        invalid(format!("a credential of the {} environment", environment.as_str()))
+    })?;
+    trail.check("token not revoked", !facts.revoked, || Reason::new(Refusal::TokenRevoked, "the jti was revoked"))?;
+    if let Some(idle) = api.and_then(|api| api.token.idle_seconds) {
+        let last = facts.last_seen.or(token.issued_at);
+        trail.check("token in use", last.is_some_and(|t| deployment.now.since(t) <= idle_limit(idle)), || {
+            Reason::new(Refusal::TokenExpired, format!("not used for more than {idle} s"))
+        })?;
+    }
+    let mut rights = match token.token_use {
+        TokenUse::Customer => establish_customer(&token, facts, trail)?,
+        TokenUse::Partner | TokenUse::Internal => {
+            let rights = establish_client(facts, token.tenant.as_ref(), catalog, deployment, trail, |client| {
+                let fits = token_use_of(client.kind) == token.token_use;
+                let in_time = client.tokens_not_before.is_none_or(|t| token.issued_at.is_some_and(|iat| iat >= t));
+                match (fits, in_time) {
+                    (false, _) => Err(invalid("token_use is not that of the client's kind")),
+                    (_, false) => Err(Reason::new(Refusal::TokenRevoked, "all tokens of the client were revoked")),
+                    _ => Ok(()),
+                }
+            })?;
+            // A token never does more than it says, nor more than the grant says now.
+            Rights { scopes: rights.scopes.intersection(&token.scopes).cloned().collect(), ..rights }
+        }
+    };
+    rights.audience = Some(token.aud);
+    rights.user_login = token.user_login;
+    rights.jti = token.jti;
+    rights.expires_at = Some(token.expires_at);
+    Ok(rights)
+}
+
+/// How long a token may rest before it counts as unused: the idle life, and a tenth on top, because its use is noted
+/// at most once in that time.
+pub fn idle_limit(idle_seconds: i64) -> i64 {
+    idle_seconds.saturating_add(idle_note_interval(idle_seconds))
+}
+
+/// How long after a use was noted the next one is, in seconds.
+pub fn idle_note_interval(idle_seconds: i64) -> i64 {
+    idle_seconds / 10
+}
+
+/// Whom the tokens of a kind of client speak for.
+pub fn token_use_of(kind: ClientKind) -> TokenUse {
+    match kind {
+        ClientKind::SingleTenant => TokenUse::Partner,
+        ClientKind::DynamicTenant | ClientKind::MultiTenant => TokenUse::Internal,
+    }
+}
+
+/// What a partner-signed token is worth now. `tenant` is the one the records are about.
+///
+/// # Errors
+/// Why it is worth nothing.
+pub fn establish_self_signed(
+    token: &SelfSigned,
+    tenant: Option<&TenantId>,
+    facts: Facts,
+    catalog: &Catalog,
+    deployment: Deployment,
+    trail: &mut Trail,
+) -> Result<Rights, Reason> {
+    let mut rights = establish_client(facts, tenant, catalog, deployment, trail, |client| {
+        match (&token.tenant, client.kind, &client.tenant) {
+            (Some(named), ClientKind::SingleTenant, own) if own.as_ref() != Some(named) => {
+                Err(invalid("tenant is not that of the client"))
+            }
+            _ => Ok(()),
+        }
+    })?;
+    if token.tenant.is_some() && rights.tenant.is_err() {
+        return trail.note("tenant of the token", Err(invalid("tenant did not grant the client access")));
+    }
+    rights.expires_at = Some(token.expires_at);
+    Ok(rights)
+}
+
+/// What an API key is worth now. `requested` is where the request names its tenant.
+///
+/// # Errors
+/// [`Refusal::InvalidApiKey`].
+pub fn establish_key(
+    key: Option<ApiKey>,
+    facts: Facts,
+    catalog: &Catalog,
+    deployment: Deployment,
+    requested: &Found<'_>,
+    trail: &mut Trail,
+) -> Result<Rights, Reason> {
+    let invalid = |why: &str| Reason::new(Refusal::InvalidApiKey, why);
+    let key = trail.note("key known", key.ok_or_else(|| invalid("unknown key")))?;
+    trail.check("key active", key.state == KeyLife::Active, || invalid("revoked key"))?;
+    trail.check("key in time", !key.expires_at.is_some_and(|t| t.has_passed(deployment.now)), || {
+        invalid("expired key")
+    })?;
+    trail.check("environment", key.environment == deployment.environment, || {
+        invalid("a key of the other environment")
+    })?;
+    let own = match requested {
+        Found::Unseen => true,
+        Found::One(tenant) => *tenant == key.tenant.as_str(),
+        Found::Absent | Found::Many => false,
+    };
+    trail.check("key of the requested tenant", own, || invalid("not a key of the requested tenant"))?;
+    let rights = establish_client(facts, Some(&key.tenant), catalog, deployment, trail, |client| {
+        if client.client_id == key.client_id { Ok(()) } else { Err(invalid("not the client of the key")) }
+    })
+    .map_err(|reason| match reason.refusal {
+        Refusal::InvalidToken => invalid(&reason.why),
+        _ => reason,
+    })?;
+    Ok(Rights {
+        mechanism: Mechanism::ApiKey,
+        apis: key.apis,
+        key_id: Some(key.key_id),
+        expires_at: key.expires_at,
+        ..rights
+    })
+}
+
+fn establish_client(
+    facts: Facts,
+    tenant: Option<&TenantId>,
+    catalog: &Catalog,
+    deployment: Deployment,
+    trail: &mut Trail,
+    also: impl FnOnce(&Client) -> Result<(), Reason>,
+) -> Result<Rights, Reason> {
+    let client = trail.note("client known", facts.client.ok_or_else(|| invalid("unknown client")))?;
+    trail.check("client active", client.state == ClientState::Active, || {
+        invalid(format!("the client is {}", if client.state == ClientState::Pending { "pending" } else { "suspended" }))
+    })?;
+    trail.check("environment of the client", client.environment == deployment.environment, || {
+        invalid(format!("a client of the {} environment", client.environment.as_str()))
+    })?;
+    trail.note("credential of this client", also(&client))?;
+
+    let not_granted = |why: &str| Reason::new(Refusal::TenantNotGranted, why);
+    let grant = facts.grant.filter(|g| Some(&g.tenant) == tenant && g.client_id == client.client_id);
+    let reaches = match client.kind {
+        ClientKind::MultiTenant => Err(not_granted("a multi_tenant client reaches no tenant's data")),
+        ClientKind::SingleTenant if client.tenant.as_ref() != tenant => {
+            Err(not_granted("not the tenant of the client"))
+        }
+        ClientKind::SingleTenant | ClientKind::DynamicTenant => match (&grant, facts.tenant) {
+            (_, None) => Err(not_granted("unknown tenant")),
+            (_, Some(t)) if t.state != ActiveState::Active => Err(not_granted("the tenant is disabled")),
+            (None, _) => Err(not_granted("no grant of the tenant")),
+            (Some(g), _) if g.state == GrantState::Requested => Err(not_granted("the grant is not approved yet")),
+            (Some(g), _) if g.state != GrantState::Approved => Err(not_granted("the grant was revoked")),
+            (Some(g), _) if g.not_after.is_some_and(|t| t.has_passed(deployment.now)) => {
+                Err(not_granted("the grant has ended"))
+            }
+            (Some(_), Some(t)) if Some(&t.id) == tenant => Ok(t),
+            (Some(_), Some(_)) => Err(not_granted("the record of another tenant")),
+        },
+    };
+    let (scopes, roles, skus, suppliers) = match (&reaches, grant, client.kind) {
+        (_, _, ClientKind::MultiTenant) => (Vec::new(), client.roles, Vec::new(), Vec::new()),
+        (Ok(_), Some(grant), _) => (grant.scopes, grant.roles, grant.skus, grant.suppliers),
+        _ => (Vec::new(), Vec::new(), Vec::new(), Vec::new()),
+    };
+    Ok(Rights {
+        mechanism: Mechanism::Jwt,
+        token_use: token_use_of(client.kind),
+        client: Some((client.client_id, client.kind)),
+        tenant: reaches,
+        apis: client.apis,
+        audience: None,
+        scopes: scopes.into_iter().chain(catalog.scopes_of(&roles).cloned()).collect(),
+        roles,
+        skus,
+        suppliers,
+        customer_id: None,
+        user_login: None,
+        jti: None,
+        key_id: None,
+        expires_at: None,
+        environment: client.environment,
+        rate: client.rate,
+    })
+}
+
+fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) -> Result<Rights, Reason> {
+    let customer = trail.note("customer known", facts.customer.ok_or_else(|| invalid("unknown customer")))?;
+    let active = customer.state == ActiveState::Active && Some(&customer.tenant) == token.tenant.as_ref();
+    trail.check("customer active", active, || invalid("the customer is disabled"))?;
+    trail.check("customer of the token", token.customer_id.as_ref() == Some(&customer.customer_id), || {
+        invalid("customer_id is not that of the login")
+    })?;
+    let in_time = customer.tokens_not_before.is_none_or(|t| token.issued_at.is_some_and(|iat| iat >= t));
+    trail.check("token not revoked for all", in_time, || Reason::new(Refusal::TokenRevoked, "all tokens revoked"))?;
+    let tenant = match facts.tenant {
+        Some(t) if t.state == ActiveState::Active && Some(&t.id) == token.tenant.as_ref() => Ok(t),
+        _ => Err(Reason::new(Refusal::TenantNotGranted, "the tenant is unknown or disabled")),
+    };
+    Ok(Rights {
+        mechanism: Mechanism::Jwt,
+        token_use: TokenUse::Customer,
+        client: None,
+        apis: tenant.as_ref().map(|t| t.apis.clone()).unwrap_or_default(),
+        tenant,
+        audience: None,
+        scopes: customer.scopes.into_iter().filter(|s| token.scopes.contains(s)).collect(),
+        roles: Vec::new(),
+        skus: Vec::new(),
+        suppliers: Vec::new(),
+        customer_id: Some(customer.customer_id),
+        user_login: None,
+        jti: None,
+        key_id: None,
+        expires_at: None,
+        environment: token.environment.unwrap_or(Environment::Test),
+        rate: None,
+    })
+}
+
+/// Leave to call one operation with one request. Only [`authorize`] makes it.
+#[derive(Debug, Clone)]
+pub struct Access {
+    rights: Rights,
+}
+
+impl Access {
+    /// What stands behind it.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+}
+
+/// Holds one request against the rights.
+///
+/// # Errors
+/// Why not.
+pub fn authorize(
+    rights: &Rights,
+    matched: &Matched<'_>,
+    request: &Request,
+    trail: &mut Trail,
+) -> Result<Access, Reason> {
+    let Matched { api, operation, parameters } = matched;
+    check_surface(rights, api, operation, trail)?;
+    if operation.subject != Subject::Internal {
+        let tenant = trail.note("tenant granted", rights.tenant.as_ref().map_err(Clone::clone))?;
+        trail.note("requested tenant", requested_tenant(&tenant.id, operation, request, parameters))?;
+    }
+    check_scope(rights, api, operation, trail)?;
+    if let Some(source) = &operation.sku {
+        trail.note("SKU", check_sku(&rights.skus, request.at(source, parameters)))?;
+    }
+    if let (Some(source), false) = (&operation.supplier, operation.guard) {
+        trail.note("supplier", check_supplier(&rights.suppliers, request.at(source, parameters)))?;
+    }
+    Ok(Access { rights: rights.clone() })
+}
+
+/// Whether the rights cover an operation, for whatever of their own tenant, SKUs and suppliers.
+pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
+    let trail = &mut Trail::default();
+    check_surface(rights, api, operation, trail).is_ok()
+        && (operation.subject == Subject::Internal || rights.tenant.is_ok())
+        && check_scope(rights, api, operation, trail).is_ok()
+}
+
+fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
+    trail.check("mechanism", rights.mechanism == operation.mechanism, || {
+        let refusal = if operation.mechanism == Mechanism::ApiKey { Refusal::InvalidApiKey } else { Refusal::InvalidToken };
+        Reason::new(refusal, "not the kind of credential that the operation takes")
+    })?;
+    let kind = rights.client.as_ref().map(|(_, kind)| *kind);
+    let fits = match operation.subject {
+        Subject::Customer => rights.token_use == TokenUse::Customer,
+        Subject::Internal => rights.token_use == TokenUse::Internal,
+        // A multi_tenant client is told that it has no grant, which is the truth.
+        Subject::Partner => kind.is_some(),
+    };
+    trail.check("subject", fits, || {
+        Reason::new(Refusal::WrongSubject, format!("a credential of a {}", rights.token_use.as_str()))
+    })?;
+    trail.check("API assigned", rights.apis.contains(&api.name), || {
+        Reason::new(Refusal::EndpointNotAssigned, format!("API {} is not assigned", api.name))
+    })?;
+    let in_audience = rights.audience.as_ref().is_none_or(|aud| aud.contains(&api.audience));
+    trail.check("audience", in_audience, || invalid(format!("aud does not name API {}", api.name)))
+}
+
+fn requested_tenant(
+    own: &TenantId,
+    operation: &Operation,
+    request: &Request,
+    parameters: &[(String, String)],
+) -> Result<(), Reason> {
+    let not_granted = |why: &str| Err(Reason::new(Refusal::TenantNotGranted, why));
+    match (&operation.tenant, request.at(&operation.tenant, parameters)) {
+        (Source::Token, _) => Ok(()),
+        (_, Found::One(tenant)) if tenant == own.as_str() => Ok(()),
+        (_, Found::One(_)) => not_granted("another tenant than that of the credential"),
+        (_, Found::Absent) => not_granted("the request names no tenant"),
+        (_, Found::Many) => not_granted("the request names more than one tenant"),
+        (_, Found::Unseen) => not_granted("the tenant stands where this authorizer cannot see"),
+    }
+}
+
+fn check_scope(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
+    if let (Ok(tenant), true) = (&rights.tenant, operation.subject != Subject::Internal) {
+        trail.check("tenant has the API", tenant.apis.contains(&api.name), || {
+            Reason::new(Refusal::EndpointNotAssigned, format!("tenant {} lacks API {}", tenant.id, api.name))
+        })?;
+    }
+    let missing = |set: &Vec<Scope>| set.iter().find(|s| !rights.scopes.contains(*s)).cloned();
+    let granted = operation.scopes.is_empty() || operation.scopes.iter().any(|set| missing(set).is_none());
+    trail.check("scope", granted, || {
+        let scope = operation.scopes.first().and_then(missing);
+        let why = format!("lacks {}", scope.as_ref().map_or("a scope", Scope::as_str));
+        Reason { as_unauthorized: operation.scope_refusal_is_401, scope, ..Reason::new(Refusal::InsufficientScope, why) }
+    })
+}
+
+/// Whether an SKU that was asked for is covered.
+///
+/// # Errors
+/// [`Refusal::SkuNotGranted`].
+pub fn check_sku(granted: &[SkuPattern], asked: Found<'_>) -> Result<(), Reason> {
+    let refused = |why: &str| Err(Reason::new(Refusal::SkuNotGranted, why));
+    match asked {
+        Found::One(text) => match text.parse::<Sku>() {
+            Ok(sku) if granted.iter().any(|pattern| pattern.covers(&sku)) => Ok(()),
+            Ok(_) => refused("the grant does not cover the SKU"),
+            Err(_) => refused("not an SKU"),
+        },
+        Found::Absent => refused("the request names no SKU"),
+        Found::Many => refused("the request names more than one SKU"),
+        Found::Unseen => refused("the SKU stands where this authorizer cannot see"),
+    }
+}
+
+/// Whether a supplier code that was sent is the partner's.
+///
+/// # Errors
+/// [`Refusal::SupplierMismatch`].
+pub fn check_supplier(granted: &[SupplierCode], sent: Found<'_>) -> Result<(), Reason> {
+    let refused = |why: &str| Err(Reason::new(Refusal::SupplierMismatch, why));
+    match sent {
+        Found::One(code) if granted.iter().any(|g| g.as_str() == code) => Ok(()),
+        Found::One(_) => refused("not a supplier code of the grant"),
+        Found::Absent => refused("the supplier header is missing"),
+        Found::Many => refused("more than one supplier header"),
+        Found::Unseen => refused("the supplier header stands where this authorizer cannot see"),
+    }
+}

@@ -1,0 +1,267 @@
+//! JSON Web Keys (RFC 7517, RFC 7518 section 6), read strictly at import: no library that verifies a signature looks
+//! at the key first, and a weak key verifies anything.
+
+use crate::jws::Algorithm;
+use crate::secret::{base64url, from_base64url};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    ParsedPublicKey,
+};
+use jsonwebtoken::{DecodingKey, EncodingKey};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Why a key is refused; names the member.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyRefused(pub String);
+
+fn refused<T>(why: impl Into<String>) -> Result<T, KeyRefused> {
+    Err(KeyRefused(why.into()))
+}
+
+/// A key that verifies. Bound to one algorithm: a token cannot choose another for it.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    pub(crate) kid: Box<str>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) key: DecodingKey,
+    /// The public JWK; none for an HMAC key, which has no public part.
+    public: Option<Map<String, Value>>,
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({}, {:?})", self.kid, self.algorithm)
+    }
+}
+
+impl VerifyingKey {
+    /// Reads a public key (or an HMAC key) from a JWK.
+    ///
+    /// # Errors
+    /// [`KeyRefused`]: a private member, a use other than signing, an algorithm that is not the key's, an RSA modulus
+    /// under 2,048 bits or an odd exponent, a point that is not on its curve, an Ed25519 point of small order, an HMAC
+    /// key under 256 bits.
+    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyRefused> {
+        let jwk = object(jwk)?;
+        for private in ["d", "p", "q", "dp", "dq", "qi", "oth"] {
+            if jwk.contains_key(private) {
+                return refused(format!("{private}: a private member has no place in a public key"));
+            }
+        }
+        Self::read(jwk)
+    }
+
+    /// The same, but private members are passed over.
+    fn read(jwk: &Map<String, Value>) -> Result<Self, KeyRefused> {
+        let (kid, algorithm) = describe(jwk)?;
+        let part = |name| bytes(jwk, name);
+        let (key, public) = match algorithm {
+            Algorithm::HS256 => {
+                let k = Zeroizing::new(part("k")?);
+                if k.len() < 32 {
+                    return refused("k: an HMAC key has 256 bits or more (RFC 7518 section 3.2)");
+                }
+                (DecodingKey::from_secret(&k), None)
+            }
+            Algorithm::RS256 => {
+                let (n, e) = (part("n")?, part("e")?);
+                check_rsa(&n, &e)?;
+                (DecodingKey::from_rsa_raw_components(&n, &e), Some(json!({"n": base64url(&n), "e": base64url(&e)})))
+            }
+            Algorithm::ES256 => {
+                let (x, y) = (part("x")?, part("y")?);
+                if x.len() != 32 || y.len() != 32 {
+                    return refused("x, y: a coordinate of P-256 has 32 bytes");
+                }
+                let point = [&[4u8][..], &x, &y].concat();
+                if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).is_err() {
+                    return refused("x, y: not a point on P-256");
+                }
+                let (x, y) = (base64url(&x), base64url(&y));
+                let key = DecodingKey::from_ec_components(&x, &y).map_err(|_| KeyRefused("x, y".into()))?;
+                (key, Some(json!({"crv": "P-256", "x": x, "y": y})))
+            }
+            Algorithm::EdDSA => {
+                let x = part("x")?;
+                check_ed25519(&x)?;
+                let x = base64url(&x);
+                let key = DecodingKey::from_ed_components(&x).map_err(|_| KeyRefused("x".into()))?;
+                (key, Some(json!({"crv": "Ed25519", "x": x})))
+            }
+        };
+        let public = public.and_then(|p| p.as_object().cloned()).map(|mut p| {
+            p.insert("kty".into(), algorithm.kty().into());
+            p.insert("kid".into(), (*kid).into());
+            p.insert("alg".into(), algorithm.as_str().into());
+            p.insert("use".into(), "sig".into());
+            p
+        });
+        Ok(Self { kid, algorithm, key, public })
+    }
+
+    /// The name of the key.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm of the key.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The JWK to publish; none for an HMAC key.
+    pub fn public_jwk(&self) -> Option<Value> {
+        self.public.clone().map(Value::Object)
+    }
+}
+
+/// A key that signs, and its verifying half.
+pub struct SigningKey {
+    pub(crate) verifying: VerifyingKey,
+    pub(crate) signer: Signer,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, {:?})", self.verifying.kid, self.verifying.algorithm)
+    }
+}
+
+pub(crate) enum Signer {
+    /// Through `jsonwebtoken`, which parses the key again at each signature: cheap but for RSA.
+    Library(EncodingKey),
+    /// Parsed once: `jsonwebtoken` would spend half of an RS256 signature on parsing.
+    Rsa(Box<RsaKeyPair>),
+}
+
+impl SigningKey {
+    /// Reads a private JWK. The public members must belong to the private ones.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyRefused> {
+        let jwk = object(jwk)?;
+        let verifying = VerifyingKey::read(jwk)?;
+        let part = |name| bytes(jwk, name).map(Zeroizing::new);
+        let inconsistent = |_| KeyRefused("d: the private members do not belong to the public ones".into());
+        let signer = match verifying.algorithm {
+            Algorithm::HS256 => Signer::Library(EncodingKey::from_secret(&part("k")?)),
+            Algorithm::RS256 => {
+                let pair = RsaKeyPair::from_components(&KeyPairComponents {
+                    public_key: PublicKeyComponents { n: part("n")?, e: part("e")? },
+                    d: part("d")?,
+                    p: part("p")?,
+                    q: part("q")?,
+                    dP: part("dp")?,
+                    dQ: part("dq")?,
+                    qInv: part("qi")?,
+                });
+                Signer::Rsa(Box::new(pair.map_err(inconsistent)?))
+            }
+            Algorithm::ES256 => {
+                let point = [&[4u8][..], &part("x")?, &part("y")?].concat();
+                let pair = EcdsaKeyPair::from_private_key_and_public_key(
+                    &ECDSA_P256_SHA256_FIXED_SIGNING,
+                    &part("d")?,
+                    &point,
+                )
+                .map_err(inconsistent)?;
+                let der = pair.to_pkcs8v1().map_err(|_| KeyRefused("d".into()))?;
+                Signer::Library(EncodingKey::from_ec_der(der.as_ref()))
+            }
+            Algorithm::EdDSA => {
+                let pair =
+                    Ed25519KeyPair::from_seed_and_public_key(&part("d")?, &part("x")?).map_err(inconsistent)?;
+                let der = pair.to_pkcs8v1().map_err(|_| KeyRefused("d".into()))?;
+                Signer::Library(EncodingKey::from_ed_der(der.as_ref()))
+            }
+        };
+        Ok(Self { verifying, signer })
+    }
+
+    /// The half that verifies.
+    pub fn verifying(&self) -> &VerifyingKey {
+        &self.verifying
+    }
+}
+
+
+fn object(jwk: &Value) -> Result<&Map<String, Value>, KeyRefused> {
+    jwk.as_object().ok_or_else(|| KeyRefused("a key is a JSON object".into()))
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Result<&'a str, KeyRefused> {
+    match jwk.get(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        _ => refused(format!("{name}: a text is needed")),
+    }
+}
+
+fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyRefused> {
+    match from_base64url(text(jwk, name)?) {
+        Some(bytes) if !bytes.is_empty() => Ok(bytes),
+        _ => refused(format!("{name}: base64url without padding is needed")),
+    }
+}
+
+/// The name and the one algorithm of a key, from `kid`, `alg`, `kty`, `crv`, `use`, `key_ops`.
+fn describe(jwk: &Map<String, Value>) -> Result<(Box<str>, Algorithm), KeyRefused> {
+    let kid = text(jwk, "kid")?;
+    if kid.len() > 128 || !kid.bytes().all(|b| b.is_ascii_graphic()) {
+        return refused("kid: 1 to 128 printable ASCII characters");
+    }
+    let algorithm: Algorithm =
+        text(jwk, "alg")?.parse().map_err(|_| KeyRefused("alg: HS256, RS256, ES256 or EdDSA".into()))?;
+    if text(jwk, "kty")? != algorithm.kty() {
+        return refused(format!("alg: {} is not an algorithm of this kty", algorithm.as_str()));
+    }
+    if let Some(crv) = algorithm.crv()
+        && text(jwk, "crv")? != crv
+    {
+        return refused(format!("crv: {} wants {crv}", algorithm.as_str()));
+    }
+    if jwk.get("use").is_some_and(|u| u != "sig") {
+        return refused("use: only sig");
+    }
+    if let Some(ops) = jwk.get("key_ops")
+        && !ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify" || op == "sign"))
+    {
+        return refused("key_ops: verify or sign is missing");
+    }
+    Ok((kid.into(), algorithm))
+}
+
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyRefused> {
+    let bits = match n.first() {
+        None | Some(0) => return refused("n: a leading zero byte"),
+        Some(first) => n.len() * 8 - first.leading_zeros() as usize,
+    };
+    if !(2048..=8192).contains(&bits) {
+        return refused("n: a modulus has 2,048 to 8,192 bits");
+    }
+    if n.last().is_none_or(|last| last % 2 == 0) {
+        return refused("n: an even modulus");
+    }
+    let exponent = e.iter().fold(0u64, |sum, byte| sum.saturating_mul(256).saturating_add(u64::from(*byte)));
+    if e.len() > 4 || e.first() == Some(&0) || exponent < 3 || exponent % 2 == 0 {
+        return refused("e: an odd exponent from 3, of 32 bits at most");
+    }
+    Ok(())
+}
+
+fn check_ed25519(x: &[u8]) -> Result<(), KeyRefused> {
+    let compressed = curve25519_dalek::edwards::CompressedEdwardsY::from_slice(x)
+        .map_err(|_| KeyRefused("x: an Ed25519 key has 32 bytes".into()))?;
+    let Some(point) = compressed.decompress() else {
+        return refused("x: not a point on Ed25519");
+    };
+    // A point of small order, or one written in a second way, verifies signatures that no private key made.
+    if point.is_small_order() || point.compress() != compressed {
+        return refused("x: a point of small order, or not in its one spelling");
+    }
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! The rules of Countersign: what a credential is, who stands behind it, what it may do, and why.
+//!
+//! Nothing here is asynchronous, and nothing reads a clock, a random source, the environment or the network: time
+//! and randomness are arguments, records are values. What a caller sends is text until it has become a type of this
+//! crate; types that carry trust ([`token::VerifiedToken`], [`decision::Access`]) have private fields and are made
+//! in one place only.
+
+pub mod api;
+pub mod api_key;
+pub mod audit;
+pub mod decision;
+pub mod ids;
+pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod keyring;
+pub mod openapi;
+pub mod password;
+pub mod policy;
+pub mod records;
+pub mod refusal;
+pub mod secret;
+pub mod time;
+pub mod token;

@@ -1,0 +1,1 @@
+//! Empty: the tests stand in tests/tests.
