@@ -1,1 +1,18 @@
-fn main() {}
+//! The wiring of the function: settings, clients, runtime.
+
+use auth_core::settings::Settings;
+use auth_edge::report::Stdout;
+use auth_store::{aws::Aws, gate::Gate};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let settings = Settings::read(|name| std::env::var(name).ok())?;
+    let gate = Gate::new(&Aws::from_env()?, &settings);
+    let (gate, http_api) = (&gate, settings.http_api_response);
+    run(service_fn(|event: LambdaEvent<Value>| async move {
+        api_key_authorizer::handle(gate, http_api, &Stdout, &event.payload, &event.context.request_id).await.map_err(Error::from)
+    }))
+    .await
+}

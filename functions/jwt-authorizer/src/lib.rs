@@ -1,1 +1,29 @@
-//! stub
+//! Bearer token -> access. Answers every authorizer event of API Gateway.
+
+use auth_core::refusal::Refusal;
+use auth_core::settings::HttpApiResponse;
+use auth_edge::authorizer::{Failure, Kind, walk};
+use auth_edge::report::Sink;
+use auth_edge::{clock, header};
+use auth_store::gate::Gate;
+use serde_json::Value;
+
+const KIND: Kind = Kind { name: "jwt", header: "authorization", malformed: Refusal::InvalidToken };
+
+/// Decides one event. `request_id` is the function's own, for events without one.
+///
+/// # Errors
+/// `Unauthorized`, which the gateway answers with 401; anything else is 500.
+pub async fn handle(
+    gate: &Gate,
+    http_api: HttpApiResponse,
+    sink: &dyn Sink,
+    event: &Value,
+    request_id: &str,
+) -> Result<Value, Failure> {
+    let now = clock::now();
+    walk(event, KIND, request_id, now, http_api, sink, async |event, line| {
+        gate.bearer(&event.request, header::bearer(&event.request), now, line).await
+    })
+    .await
+}

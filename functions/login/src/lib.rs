@@ -1,1 +1,114 @@
-//! stub
+//! Customers log in with a password and get a token that is good for their tenant's storefront alone.
+
+use auth_core::ids::{TenantId, Username};
+use auth_core::issue::{NotIssued, plan_for_customer};
+use auth_core::password::StoredPassword;
+use auth_core::records::ActiveState;
+use auth_core::secret::{Digest, DigestOf, SecretText};
+use auth_core::time::Timestamp;
+use auth_edge::clock;
+use auth_edge::http_request::{HttpRequest, read};
+use auth_edge::oauth::{Format, Issued, OAuthError, Parameters, Refused, error_response};
+use auth_edge::report::{Report, Sink};
+use auth_store::Fault;
+use auth_store::gate::Gate;
+use auth_store::store::Wanted;
+use http::Response;
+
+/// Where customers log in.
+pub const LOGIN_PATH: &str = "/login";
+
+/// Answers one request.
+pub async fn handle(gate: &Gate, sink: &dyn Sink, request: lambda_http::Request) -> Response<String> {
+    let now = clock::now();
+    let http = read(request);
+    let mut report = Report::begin("login", now, &http.request_id);
+    report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
+    let result = match (http.request.path.as_str(), http.request.method.as_str()) {
+        (LOGIN_PATH, "POST") => login(gate, &http, now, &mut report).await,
+        (LOGIN_PATH, _) => Ok(Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here."))),
+        _ => Ok(Err(Refused::new(OAuthError::NotFound, "There is nothing here."))),
+    };
+    let response = match result {
+        Ok(Ok(response)) => {
+            report.line.outcome = auth_core::audit::Outcome::Allowed;
+            response
+        }
+        Ok(Err(refused)) => {
+            report.line.outcome = auth_core::audit::Outcome::Refused;
+            report.line.code = Some(refused.error.refusal().code());
+            report.line.error = Some(refused.error.error());
+            report.line.why = Some(refused.why.clone());
+            error_response(&refused, &http.request_id)
+        }
+        Err(fault) => {
+            report.broken(&fault);
+            let refused = Refused::new(OAuthError::Unavailable, "The service is not available. Try again.");
+            error_response(&refused, &http.request_id)
+        }
+    };
+    report.end(sink);
+    response
+}
+
+async fn login(
+    gate: &Gate,
+    http: &HttpRequest,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Result<Response<String>, Refused>, Fault> {
+    let (tenant, username, password) = match credentials(http) {
+        Ok(credentials) => credentials,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    report.line.tenant = tenant.as_ref().map(ToString::to_string);
+    let keyring = gate.keyring.get(now).await?;
+    // A name that cannot be one is looked up and hashed like any other, so that its answer takes as long.
+    let tenant = tenant.map_or_else(|| "-".parse(), Ok).map_err(|e| Fault(e.to_string()))?;
+    let digest = Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
+    let wanted = Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), ..Wanted::default() };
+    let fetched = gate.store.fetch(wanted, now).await?;
+    let (customer, record) = (fetched.facts.customer.clone(), fetched.facts.tenant.clone());
+
+    let stored = customer.as_ref().map_or_else(StoredPassword::nobody, |c| c.password.clone());
+    let right = stored.matches(&password);
+    let tenant = record.filter(|t| t.state == ActiveState::Active);
+    let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right) else {
+        return Ok(Err(Refused {
+            error: OAuthError::InvalidLogin,
+            description: "Tenant, username or password is wrong.",
+            why: if right { "the tenant or the customer is disabled" } else { "unknown, or wrong password" }.into(),
+        }));
+    };
+    let catalog = match gate.store.newer_catalog(&fetched).await? {
+        Some(catalog) => catalog,
+        None => gate.store.catalog().await?,
+    };
+    let plan = match plan_for_customer(&customer, &tenant.apis, digest.as_str(), &catalog) {
+        Ok(plan) => plan,
+        Err(NotIssued::InvalidTarget(text)) => return Ok(Err(Refused::new(OAuthError::InvalidTarget, text))),
+        Err(_) => return Err(Fault("no plan for a customer".into())),
+    };
+    let issued = Issued::sign(plan, &keyring, &gate.issuer, gate.deployment(now), &mut report.line);
+    let issued = issued.map_err(|e| Fault(e.to_string()))?;
+    Ok(Ok(issued.response(Format::Json, false)))
+}
+
+type Credentials = (Option<TenantId>, Option<Username>, SecretText);
+
+/// What the body says; a name that is not of its form is `None`, because it is nobody's.
+fn credentials(http: &HttpRequest) -> Result<Credentials, Refused> {
+    let known = ["tenant", "username", "password"];
+    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &known)?;
+    if parameters.format != Format::Json {
+        return Err(Refused::new(OAuthError::UnsupportedMediaType, "Send application/json."));
+    }
+    let needed = |name, missing| parameters.get(name).ok_or_else(|| Refused::new(OAuthError::InvalidRequest, missing));
+    let tenant = needed("tenant", "tenant is missing.")?;
+    let username = needed("username", "username is missing.")?;
+    let password = needed("password", "password is missing.")?;
+    if password.len() > auth_core::password::MAX_PASSWORD_BYTES {
+        return Err(Refused::new(OAuthError::InvalidRequest, "password is longer than 1,024 bytes."));
+    }
+    Ok((tenant.parse().ok(), username.parse().ok(), SecretText::new(password)))
+}

@@ -1,1 +1,265 @@
-//! stub
+//! The authorization server's endpoints: tokens, revocation, metadata, keys.
+
+use auth_core::ids::ClientId;
+use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of, usable};
+use auth_core::keyring::Keyring;
+use auth_core::records::{Client, StoredSecret};
+use auth_core::secret::{Digest, DigestOf, SecretText};
+use auth_core::time::Timestamp;
+use auth_core::token::UnverifiedToken;
+use auth_edge::clock;
+use auth_edge::http_request::{HttpRequest, read};
+use auth_edge::oauth::{
+    Issued, OAuthError, Parameters, Refused, UnverifiedClient, client_authentication, error_response, respond,
+};
+use auth_edge::report::{Report, Sink};
+use auth_store::Fault;
+use auth_store::gate::Gate;
+use auth_store::store::{Fetched, Wanted};
+use http::{HeaderValue, Response, header};
+use serde_json::json;
+
+/// Where tokens are issued; the second path is that of a system whose clients move in unchanged.
+pub const TOKEN_PATHS: [&str; 2] = ["/oauth/token", "/AuthServer/api/Token"];
+/// Where tokens are revoked (RFC 7009).
+pub const REVOKE_PATH: &str = "/oauth/revoke";
+/// The public keys (RFC 7517).
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+/// The metadata (RFC 8414), and the same for clients of OpenID Connect discovery.
+pub const METADATA_PATHS: [&str; 2] =
+    ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+
+/// The parameters that are read; others are ignored (RFC 6749 section 3.2).
+const KNOWN: [&str; 12] = [
+    "grant_type",
+    "scope",
+    "resource",
+    "audience",
+    "tpl",
+    "tenant",
+    "user_login",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "token",
+];
+
+/// How long a verifier may keep the keys and the metadata, in seconds.
+const METADATA_MAX_AGE: &str = "public, max-age=300";
+
+/// Why a request gets no token.
+enum Stop {
+    Refused(Refused),
+    Broken(Fault),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Broken(fault)
+    }
+}
+
+impl From<NotIssued> for Stop {
+    fn from(not: NotIssued) -> Self {
+        Self::Refused(match not {
+            NotIssued::InvalidClient(why) => Refused::invalid_client(why),
+            NotIssued::UnauthorizedClient => {
+                Refused::new(OAuthError::UnauthorizedClient, "The client may not use this grant type.")
+            }
+            NotIssued::InvalidRequest(text) => Refused::new(OAuthError::InvalidRequest, text),
+            NotIssued::InvalidScope => Refused::new(OAuthError::InvalidScope, "A scope is malformed or not granted."),
+            NotIssued::InvalidTarget(text) => Refused::new(OAuthError::InvalidTarget, text),
+        })
+    }
+}
+
+/// Answers one request.
+pub async fn handle(gate: &Gate, sink: &dyn Sink, request: lambda_http::Request) -> Response<String> {
+    let now = clock::now();
+    let http = read(request);
+    let path = http.request.path.as_str();
+    let is = |paths: &[&str]| paths.iter().any(|p| path == *p);
+    let post = http.request.method == "POST";
+    let kind = if path == REVOKE_PATH { "revoke" } else { "token" };
+    let mut report = Report::begin(kind, now, &http.request_id);
+    report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
+    report.line.method = Some(auth_core::audit::cut(&http.request.method));
+    let result = match (post, http.request.method.as_str()) {
+        (_, "GET") if is(&[JWKS_PATH]) => return public(keys(gate, now).await, &http.request_id),
+        (_, "GET") if is(&METADATA_PATHS) => return public(metadata(gate, now).await, &http.request_id),
+        (true, _) if is(&TOKEN_PATHS) => token(gate, &http, now, &mut report).await,
+        (true, _) if is(&[REVOKE_PATH]) => revoke(gate, &http, now, &mut report).await,
+        _ if is(&TOKEN_PATHS) || is(&[REVOKE_PATH]) => {
+            Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
+        }
+        _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
+    };
+    let response = match result {
+        Ok(response) => {
+            report.line.outcome = auth_core::audit::Outcome::Allowed;
+            response
+        }
+        Err(Stop::Refused(refused)) => {
+            report.line.outcome = auth_core::audit::Outcome::Refused;
+            report.line.code = Some(refused.error.refusal().code());
+            report.line.error = Some(refused.error.error());
+            report.line.why = Some(refused.why.clone());
+            error_response(&refused, &http.request_id)
+        }
+        Err(Stop::Broken(fault)) => {
+            report.broken(&fault);
+            unavailable(&http.request_id)
+        }
+    };
+    report.end(sink);
+    response
+}
+
+fn unavailable(request_id: &str) -> Response<String> {
+    error_response(&Refused::new(OAuthError::Unavailable, "The service is not available. Try again."), request_id)
+}
+
+async fn token(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Report) -> Result<Response<String>, Stop> {
+    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &KNOWN)?;
+    let unverified = client_authentication(&http.request, &parameters)?;
+    let asked = Asked {
+        tenant: parameters.alias("tpl", "tenant")?,
+        scope: parameters.get("scope"),
+        resource: parameters.alias("resource", "audience")?,
+        user_login: parameters.get("user_login"),
+    };
+    match parameters.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(Refused::new(OAuthError::UnsupportedGrantType, "Only client_credentials is offered.").into()),
+        None => return Err(Refused::new(OAuthError::InvalidRequest, "grant_type is missing.").into()),
+    }
+
+    let keyring = gate.keyring.get(now).await?;
+    let (fetched, client) = authenticate(gate, &keyring, &unverified, asked, now, report).await?;
+    let tenant = tenant_of(&client, asked)?;
+    let fetched = match (&tenant, &fetched.facts.tenant) {
+        (Some(wanted), Some(have)) if *wanted == have.id => fetched,
+        (None, _) => fetched,
+        // The second and last trip: only the client's record says which tenant this is about.
+        _ => {
+            let wanted = Wanted { client: Some(&client.client_id), tenant: tenant.as_ref(), ..Wanted::default() };
+            gate.store.fetch(wanted, now).await?
+        }
+    };
+    let catalog = match gate.store.newer_catalog(&fetched).await? {
+        Some(catalog) => catalog,
+        None => gate.store.catalog().await?,
+    };
+    let deployment = gate.deployment(now);
+    let plan = plan_for_client(fetched.facts, tenant.as_ref(), asked, &catalog, deployment)?;
+    report.line.tenant = plan.tenant().map(ToString::to_string);
+    report.line.user_login = plan.user_login().map(ToString::to_string);
+    report.line.scope = Some(plan.scope());
+    let issued = Issued::sign(plan, &keyring, &gate.issuer, deployment, &mut report.line).map_err(|e| Fault(e.to_string()))?;
+    Ok(issued.response(parameters.format, asked.scope.is_some()))
+}
+
+/// Proves who the client is. Unknown, wrong, suspended, pending or of the other environment: one answer, and for
+/// each the same digest and the same comparison.
+async fn authenticate(
+    gate: &Gate,
+    keyring: &Keyring,
+    unverified: &UnverifiedClient,
+    asked: Asked<'_>,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(Fetched, Client), Stop> {
+    let named = asked.tenant.and_then(|t| t.parse().ok());
+    let mut why = "unknown client";
+    for (id, secret) in &unverified.pairs {
+        report.line.client_id = Some(id.to_string());
+        let fetched = gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?;
+        let client = fetched.facts.client.clone();
+        if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
+            why = if client.is_some() { "wrong secret" } else { why };
+            continue;
+        }
+        if let Some(client) = client {
+            // State and environment are judged with the rest of the record; the answer is the same.
+            let deployment = gate.deployment(now);
+            usable(&client, deployment).map_err(Refused::invalid_client)?;
+            return Ok((fetched, client));
+        }
+    }
+    Err(Refused::invalid_client(why).into())
+}
+
+fn secret_matches(
+    keyring: &Keyring,
+    client: &ClientId,
+    secret: &SecretText,
+    stored: &[StoredSecret],
+    now: Timestamp,
+) -> bool {
+    let digest = Digest::of(&keyring.pepper, DigestOf::ClientSecret(client.as_str()), secret.expose());
+    // An unknown client's secret is compared as well, with what can never match.
+    let nobody = Digest::of(&keyring.pepper, DigestOf::ClientSecret(""), "");
+    let live = stored.iter().filter(|s| !s.expires_at.is_some_and(|t| t.has_passed(now)));
+    let mut matches = digest.matches(&nobody);
+    for stored in live {
+        matches |= digest.matches(&stored.digest);
+    }
+    matches
+}
+
+/// Revokes a token of the client's own (RFC 7009 section 2). A token that is not one, or not the client's, is
+/// answered alike: there is nothing to do.
+async fn revoke(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Report) -> Result<Response<String>, Stop> {
+    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &KNOWN)?;
+    let unverified = client_authentication(&http.request, &parameters)?;
+    let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
+    let keyring = gate.keyring.get(now).await?;
+    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), now, report).await?;
+    if let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text)
+        && let Ok(token) = token.verify(&keyring, &gate.expected(now))
+        && token.client_id() == Some(&client.client_id)
+        && let Some(jti) = token.jti()
+    {
+        report.line.jti = Some(jti.to_string());
+        Box::pin(gate.store.revoke_token(jti, token.expires_at())).await?;
+    }
+    Ok(respond(200, &json!({})))
+}
+
+async fn keys(gate: &Gate, now: Timestamp) -> Result<serde_json::Value, Fault> {
+    Ok(gate.keyring.get(now).await?.public_jwks())
+}
+
+async fn metadata(gate: &Gate, now: Timestamp) -> Result<serde_json::Value, Fault> {
+    let keyring = gate.keyring.get(now).await?;
+    let algorithms: Vec<&str> = keyring.algorithms().into_iter().map(|a| a.as_str()).collect();
+    let issuer = &gate.issuer;
+    let methods = ["client_secret_basic", "client_secret_post"];
+    Ok(json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}{}", TOKEN_PATHS[0]),
+        "jwks_uri": format!("{issuer}{JWKS_PATH}"),
+        "revocation_endpoint": format!("{issuer}{REVOKE_PATH}"),
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": algorithms,
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+    }))
+}
+
+fn public(document: Result<serde_json::Value, Fault>, request_id: &str) -> Response<String> {
+    let Ok(document) = document else { return unavailable(request_id) };
+    let mut response = respond(200, &document);
+    response.headers_mut().remove(header::PRAGMA);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(METADATA_MAX_AGE));
+    response
+}

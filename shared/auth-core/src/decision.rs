@@ -4,8 +4,7 @@
 //! the records behind it into [`Rights`]. *May they*: [`authorize`] holds one request against the rights. Both write
 //! every check into a [`Trail`], which the audit line, `explain` and the guard read.
 
-use crate::api::{Api, Found, Matched, Mechanism, Operation, Request, Source, Subject};
-use crate::api::Catalog;
+use crate::api::{Api, Catalog, Found, Matched, Mechanism, Operation, Request, Source, Subject};
 use crate::ids::{
     ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern,
     SupplierCode, TenantId, UserLogin,
@@ -16,6 +15,7 @@ use crate::time::Timestamp;
 use crate::token::{SelfSigned, TokenUse, VerifiedToken};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What decisions of a deployment rest on, beside the records.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +85,7 @@ pub struct Rights {
     expires_at: Option<Timestamp>,
     environment: Environment,
     rate: Option<Rate>,
+    last_seen: Option<Timestamp>,
 }
 
 impl Rights {
@@ -144,6 +145,10 @@ impl Rights {
     pub fn environment(&self) -> Environment {
         self.environment
     }
+    /// When the token's use was last noted, or else when it was issued.
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        self.last_seen
+    }
     /// How often the client may call.
     pub fn rate(&self) -> Option<Rate> {
         self.rate
@@ -171,8 +176,8 @@ pub fn establish_token(
         invalid(format!("a credential of the {} environment", environment.as_str()))
     })?;
     trail.check("token not revoked", !facts.revoked, || Reason::new(Refusal::TokenRevoked, "the jti was revoked"))?;
+    let last = facts.last_seen.or(token.issued_at);
     if let Some(idle) = api.and_then(|api| api.token.idle_seconds) {
-        let last = facts.last_seen.or(token.issued_at);
         trail.check("token in use", last.is_some_and(|t| deployment.now.since(t) <= idle_limit(idle)), || {
             Reason::new(Refusal::TokenExpired, format!("not used for more than {idle} s"))
         })?;
@@ -196,6 +201,7 @@ pub fn establish_token(
     rights.audience = Some(token.aud);
     rights.user_login = token.user_login;
     rights.jti = token.jti;
+    rights.last_seen = last;
     rights.expires_at = Some(token.expires_at);
     Ok(rights)
 }
@@ -289,7 +295,7 @@ pub fn establish_key(
     })
 }
 
-fn establish_client(
+pub(crate) fn establish_client(
     facts: Facts,
     tenant: Option<&TenantId>,
     catalog: &Catalog,
@@ -349,6 +355,7 @@ fn establish_client(
         expires_at: None,
         environment: client.environment,
         rate: client.rate,
+        last_seen: None,
     })
 }
 
@@ -383,6 +390,7 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
         expires_at: None,
         environment: token.environment.unwrap_or(Environment::Test),
         rate: None,
+        last_seen: None,
     })
 }
 
@@ -517,5 +525,25 @@ pub fn check_supplier(granted: &[SupplierCode], sent: Found<'_>) -> Result<(), R
         Found::Absent => refused("the supplier header is missing"),
         Found::Many => refused("more than one supplier header"),
         Found::Unseen => refused("the supplier header stands where this authorizer cannot see"),
+    }
+}
+
+/// What was decided of a request.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What the credential may do, if it was proven.
+    pub rights: Option<Rights>,
+    /// Why the request is refused, if it is.
+    pub refused: Option<Reason>,
+    /// The checks that were made.
+    pub trail: Trail,
+    /// The APIs that it was decided by.
+    pub catalog: Arc<Catalog>,
+}
+
+impl Verdict {
+    /// The operation that the request is for.
+    pub fn matched<'a>(&'a self, request: &Request) -> Option<Matched<'a>> {
+        self.catalog.find(&request.method, &request.path)
     }
 }

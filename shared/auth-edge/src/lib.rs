@@ -1,1 +1,14 @@
-//! stub
+//! The porch of Countersign: what API Gateway sends becomes values of the rules, and what the rules decide becomes
+//! what API Gateway and OAuth clients expect. No store, no decision.
+
+pub mod answer;
+pub mod arn;
+pub mod authorizer;
+pub mod clock;
+pub mod event;
+pub mod guard;
+pub mod header;
+pub mod oauth;
+#[cfg(feature = "http")]
+pub mod http_request;
+pub mod report;

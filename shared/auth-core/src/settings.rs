@@ -1,0 +1,137 @@
+//! What a function is told through its environment. A wrong value stops it at start and is named.
+
+use crate::ids::Environment;
+use crate::token::MAX_LEEWAY_SECONDS;
+
+/// A variable that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: {what}")]
+pub struct BadSetting {
+    /// The variable.
+    pub variable: &'static str,
+    /// What it must be.
+    pub what: String,
+}
+
+/// The settings of every function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `TABLE_NAME`: the one table.
+    pub table_name: String,
+    /// `KEYRING_SECRET_ID`: name or ARN of the one secret.
+    pub keyring_secret_id: String,
+    /// `ISSUER`: the exact `iss` of our tokens, an absolute URL without a trailing slash.
+    pub issuer: String,
+    /// `ENVIRONMENT`: `live` or `test`.
+    pub environment: Environment,
+    /// `DECISION_CACHE_SECONDS`: for how long a process may go on with what it read; 0 to 3600, default 0.
+    pub decision_cache_seconds: i64,
+    /// `STALE_IF_ERROR_SECONDS`: how old what it read may be when the store does not answer; 0 to 3600, default 0.
+    pub stale_if_error_seconds: i64,
+    /// `CLOCK_LEEWAY_SECONDS`: how far clocks may differ; 0 to 60, default 60.
+    pub clock_leeway_seconds: i64,
+    /// `LOG_LEVEL`: what is written beside the audit lines.
+    pub log_level: LogLevel,
+    /// `HTTP_API_RESPONSE`: how an HTTP API 2.0 authorizer answers.
+    pub http_api_response: HttpApiResponse,
+}
+
+/// What is written beside the audit lines, which are always written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Nothing but faults.
+    Error,
+    /// The default: nothing more at present.
+    Info,
+    /// Each decision's checks as well.
+    Debug,
+}
+
+/// How an HTTP API 2.0 authorizer answers; must agree with the authorizer's `EnableSimpleResponses`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpApiResponse {
+    /// `isAuthorized`.
+    Simple,
+    /// An IAM policy.
+    Policy,
+}
+
+impl Settings {
+    /// Reads the settings through `read`, which gives a variable's value.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong.
+    pub fn read(read: impl Fn(&str) -> Option<String>) -> Result<Self, BadSetting> {
+        let given = |variable: &'static str| read(variable).filter(|v| !v.is_empty());
+        let needed = |variable| given(variable).ok_or(BadSetting { variable, what: "must be set".into() });
+        let seconds = |variable, default: i64, most: i64| match given(variable).map(|v| v.parse::<i64>()) {
+            None => Ok(default),
+            Some(Ok(n)) if (0..=most).contains(&n) => Ok(n),
+            Some(_) => Err(BadSetting { variable, what: format!("must be a number of seconds from 0 to {most}") }),
+        };
+        let one_of = |variable, what: &str| BadSetting { variable, what: format!("must be {what}") };
+        let issuer = needed("ISSUER")?;
+        if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
+            || issuer.ends_with('/')
+            || issuer.contains(['?', '#', '@', ' '])
+        {
+            return Err(one_of("ISSUER", "an absolute URL without user, query, fragment and trailing slash"));
+        }
+        Ok(Self {
+            table_name: needed("TABLE_NAME")?,
+            keyring_secret_id: needed("KEYRING_SECRET_ID")?,
+            issuer,
+            environment: needed("ENVIRONMENT")?.parse().map_err(|_| one_of("ENVIRONMENT", "live or test"))?,
+            decision_cache_seconds: seconds("DECISION_CACHE_SECONDS", 0, 3600)?,
+            stale_if_error_seconds: seconds("STALE_IF_ERROR_SECONDS", 0, 3600)?,
+            clock_leeway_seconds: seconds("CLOCK_LEEWAY_SECONDS", 60, MAX_LEEWAY_SECONDS)?,
+            log_level: match given("LOG_LEVEL").map(|v| v.to_ascii_lowercase()).as_deref() {
+                None | Some("info" | "warn") => LogLevel::Info,
+                Some("error") => LogLevel::Error,
+                Some("debug" | "trace") => LogLevel::Debug,
+                Some(_) => return Err(one_of("LOG_LEVEL", "error, info or debug")),
+            },
+            http_api_response: match given("HTTP_API_RESPONSE").as_deref() {
+                None | Some("simple") => HttpApiResponse::Simple,
+                Some("policy") => HttpApiResponse::Policy,
+                Some(_) => return Err(one_of("HTTP_API_RESPONSE", "simple or policy")),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        let good = [
+            ("TABLE_NAME", "t"),
+            ("KEYRING_SECRET_ID", "k"),
+            ("ISSUER", "https://auth.example"),
+            ("ENVIRONMENT", "test"),
+        ];
+        let with = |name: &str, value: &str| {
+            Settings::read(|n| {
+                if n == name { Some(value.to_owned()) } else { good.iter().find(|(g, _)| *g == n).map(|(_, v)| (*v).to_owned()) }
+            })
+        };
+        assert!(with("", "").is_ok());
+        let rows = [
+            ("TABLE_NAME", ""),
+            ("KEYRING_SECRET_ID", ""),
+            ("ISSUER", "auth.example"),
+            ("ISSUER", "https://auth.example/"),
+            ("ENVIRONMENT", "prod"),
+            ("DECISION_CACHE_SECONDS", "-1"),
+            ("STALE_IF_ERROR_SECONDS", "x"),
+            ("CLOCK_LEEWAY_SECONDS", "61"),
+            ("LOG_LEVEL", "loud"),
+            ("HTTP_API_RESPONSE", "both"),
+        ];
+        for (name, value) in rows {
+            assert_eq!(with(name, value).unwrap_err().variable, name, "{name}={value}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What an authorizer answers, in the form that the gateway wants.
+
+use crate::arn::{MAX_RESOURCE, MethodArn};
+use crate::event::{AuthorizerEvent, Shape};
+use auth_core::api::{Catalog, Matched};
+use auth_core::decision::Rights;
+use auth_core::ids::glob;
+use auth_core::policy::{Breadth, Route, Routes, routes};
+use auth_core::refusal::{Reason, Refusal};
+use auth_core::settings::HttpApiResponse;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// A longer policy is made anew with less: no limit of a REST authorizer's answer is documented, 8 KiB is that of a
+/// WebSocket's, context included.
+const MAX_POLICY_BYTES: usize = 4096;
+
+/// What an authorizer answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A policy or a simple answer.
+    Json(Value),
+    /// The error `Unauthorized`, in exactly that spelling: 401.
+    Unauthorized,
+}
+
+/// What was decided of an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Decided<'a> {
+    /// What the credential may do, if it was proven.
+    pub rights: Option<&'a Rights>,
+    /// The operation, if the request is for one.
+    pub matched: Option<&'a Matched<'a>>,
+    /// All APIs.
+    pub catalog: &'a Catalog,
+    /// Why not, if not.
+    pub refused: Option<&'a Reason>,
+}
+
+/// Writes the answer.
+pub fn answer(event: &AuthorizerEvent, decided: Decided<'_>, http_api: HttpApiResponse) -> Answer {
+    let unauthorized = decided.refused.is_some_and(Reason::is_unauthorized);
+    if unauthorized && !matches!(event.shape, Shape::Http1 | Shape::Http2) {
+        return Answer::Unauthorized;
+    }
+    let context = context(decided);
+    if event.shape == Shape::Http2 && http_api == HttpApiResponse::Simple {
+        return Answer::Json(json!({"isAuthorized": decided.refused.is_none(), "context": context}));
+    }
+    // What a policy says must not hang on the request: a cached one is used for others.
+    let policy = match (decided.rights, decided.matched, unauthorized) {
+        (Some(rights), Some(matched), false) => policy(event, decided, rights, matched),
+        _ => Policy::new(vec![event.arn.everything()], Vec::new()),
+    };
+    let principal = decided.rights.map(Rights::principal).filter(|p| !p.is_empty());
+    let mut answer = json!({
+        "principalId": principal.unwrap_or_else(|| "unknown".into()),
+        "policyDocument": policy,
+        "context": context,
+    });
+    let rate = decided.rights.filter(|rights| rights.rate().is_some() && decided.refused.is_none());
+    if let (Some(client), Some(members)) = (rate.and_then(Rights::client_id), answer.as_object_mut())
+        && matches!(event.shape, Shape::RestToken | Shape::RestRequest)
+    {
+        members.insert("usageIdentifierKey".into(), usage_key(client.as_str()).into());
+    }
+    Answer::Json(answer)
+}
+
+/// The value of the gateway API key that meters a client: API Gateway wants 20 to 128 characters.
+pub fn usage_key(client_id: &str) -> String {
+    format!("countersign-client-{client_id}")
+}
+
+#[derive(Debug, Serialize)]
+struct Policy {
+    #[serde(rename = "Version")]
+    version: &'static str,
+    #[serde(rename = "Statement")]
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Serialize)]
+struct Statement {
+    #[serde(rename = "Action")]
+    action: &'static str,
+    #[serde(rename = "Effect")]
+    effect: &'static str,
+    #[serde(rename = "Resource")]
+    resources: Vec<String>,
+}
+
+impl Policy {
+    fn new(deny: Vec<String>, allow: Vec<String>) -> Self {
+        let statement = |(effect, resources): (_, Vec<String>)| {
+            (!resources.is_empty()).then_some(Statement { action: "execute-api:Invoke", effect, resources })
+        };
+        let statements = [("Deny", deny), ("Allow", allow)].into_iter().filter_map(statement).collect();
+        Self { version: "2012-10-17", statements }
+    }
+}
+
+fn policy(event: &AuthorizerEvent, decided: Decided<'_>, rights: &Rights, matched: &Matched<'_>) -> Policy {
+    let arn = &event.arn;
+    for breadth in [Breadth::Gateway, Breadth::Api] {
+        let policy = policy_of(arn, routes(rights, decided.catalog, matched, breadth), decided.refused.is_none());
+        if serde_json::to_string(&policy).is_ok_and(|text| text.len() <= MAX_POLICY_BYTES) {
+            return policy;
+        }
+    }
+    policy_of(arn, Routes::default(), decided.refused.is_none())
+}
+
+fn policy_of(arn: &MethodArn, routes: Routes, allowed: bool) -> Policy {
+    let resources = |routes: Vec<Route>| -> Vec<String> {
+        routes.iter().map(|r| arn.resource(&r.method, &r.path)).filter(|r| r.len() <= MAX_RESOURCE).collect()
+    };
+    let (mut deny, mut allow) = (resources(routes.deny), resources(routes.allow));
+    let this = arn.to_string();
+    if allowed {
+        if !allow.iter().any(|pattern| glob(pattern, &this)) {
+            allow.extend(arn.exact());
+        }
+    } else {
+        // The refusal of exactly this path holds for every request with this credential. A path that would be taken
+        // for a pattern closes the whole stage to it instead.
+        deny.insert(0, arn.exact().unwrap_or_else(|| arn.everything()));
+    }
+    Policy::new(deny, allow)
+}
+
+/// The context: flat, and without anything that a gateway template, which does not escape, would stumble over.
+fn context(decided: Decided<'_>) -> Map<String, Value> {
+    let known = decided.rights.filter(|_| !decided.refused.is_some_and(Reason::is_unauthorized));
+    let mut context = known.map(rights_context).unwrap_or_default();
+    // On an allowed answer they are for a later request that the cached policy does not allow.
+    let (refusal, reason) = match decided.refused {
+        Some(reason) => (reason.refusal, reason.description()),
+        None => (Refusal::EndpointNotAssigned, Refusal::EndpointNotAssigned.description().to_owned()),
+    };
+    context.insert("code".into(), refusal.code().into());
+    context.insert("error".into(), refusal.error().into());
+    context.insert("reason".into(), template_safe(&reason).into());
+    context
+}
+
+/// What a backend is told of its caller: flat texts and numbers.
+pub fn rights_context(rights: &Rights) -> Map<String, Value> {
+    let mut context = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            context.insert(name.to_owned(), value);
+        }
+    };
+    fn join<'a>(words: impl Iterator<Item = &'a str>) -> Option<Value> {
+        Some(words.collect::<Vec<_>>().join(" ").into())
+    }
+    put("principalId", Some(rights.principal().into()));
+    put("client_id", rights.client_id().map(|v| v.as_str().into()));
+    put("tenant", rights.tenant().map(|v| v.as_str().into()));
+    put("scope", join(rights.scopes().iter().map(|v| v.as_str())));
+    put("roles", join(rights.roles().iter().map(|v| v.as_str())));
+    put("suppliers", join(rights.suppliers().iter().map(|v| v.as_str())));
+    put("skus", join(rights.skus().iter().map(|v| v.as_str())));
+    put("customer_id", rights.customer_id().map(|v| v.as_str().into()));
+    put("user_login", rights.user_login().map(|v| v.as_str().into()));
+    put("jti", rights.jti().map(|v| v.as_str().into()));
+    put("exp", rights.expires_at().map(|v| v.0.into()));
+    put("environment", Some(rights.environment().as_str().into()));
+    context
+}
+
+/// Text without what a template that substitutes without escaping would break on.
+fn template_safe(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '"' | '\\' | '$') && !c.is_control()).collect()
+}

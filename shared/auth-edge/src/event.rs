@@ -1,0 +1,120 @@
+//! Every event that API Gateway sends to an authorizer, read into one value.
+
+use crate::arn::MethodArn;
+use auth_core::api::Request;
+use serde_json::{Map, Value};
+
+/// Which gateway asks, and so in which form it wants its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// REST API, TOKEN authorizer: shows one header and nothing else.
+    RestToken,
+    /// REST API, REQUEST authorizer.
+    RestRequest,
+    /// HTTP API, payload format 1.0.
+    Http1,
+    /// HTTP API, payload format 2.0.
+    Http2,
+    /// WebSocket API, `$connect`.
+    WebSocket,
+}
+
+/// An authorizer's event.
+#[derive(Debug, Clone)]
+pub struct AuthorizerEvent {
+    /// Who asks.
+    pub shape: Shape,
+    /// What for.
+    pub arn: MethodArn,
+    /// The request, as far as the event shows it.
+    pub request: Request,
+    /// The gateway's request id; empty where the event has none.
+    pub request_id: String,
+    /// The caller's address.
+    pub source_ip: Option<String>,
+    /// The caller's user agent.
+    pub user_agent: Option<String>,
+}
+
+/// Not an event of an authorizer. Says what is missing, never what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an authorizer's event: {0}")]
+pub struct NotAnEvent(pub &'static str);
+
+impl AuthorizerEvent {
+    /// Reads an event. `credential_header` is the header that a TOKEN event's `authorizationToken` came from.
+    /// Members that are not known are passed over: API Gateway adds some from time to time.
+    ///
+    /// # Errors
+    /// [`NotAnEvent`].
+    pub fn read(event: &Value, credential_header: &str) -> Result<Self, NotAnEvent> {
+        let event = event.as_object().ok_or(NotAnEvent("not an object"))?;
+        let text = |name: &str| event.get(name).and_then(Value::as_str);
+        let context = event.get("requestContext");
+        let at = |path: &str| context.and_then(|c| c.pointer(path)).and_then(Value::as_str).map(str::to_owned);
+        let shape = match (text("type"), text("version")) {
+            (Some("TOKEN"), _) => Shape::RestToken,
+            (Some("REQUEST"), Some("2.0")) => Shape::Http2,
+            (Some("REQUEST"), Some("1.0")) => Shape::Http1,
+            (Some("REQUEST"), _) if at("/eventType").as_deref() == Some("CONNECT") => Shape::WebSocket,
+            (Some("REQUEST"), None) => Shape::RestRequest,
+            _ => return Err(NotAnEvent("type")),
+        };
+        let arn = text(if shape == Shape::Http2 { "routeArn" } else { "methodArn" }).and_then(MethodArn::parse);
+        let arn = arn.ok_or(NotAnEvent("methodArn or routeArn"))?;
+        let request = Request {
+            method: if shape == Shape::WebSocket { "GET".into() } else { arn.method.clone() },
+            path: arn.path.clone(),
+            headers: match shape {
+                Shape::RestToken => Some(vec![(
+                    credential_header.to_owned(),
+                    text("authorizationToken").ok_or(NotAnEvent("authorizationToken"))?.to_owned(),
+                )]),
+                _ => Some(values(event, "headers", "multiValueHeaders")?),
+            },
+            query: match shape {
+                Shape::RestToken => None,
+                _ => Some(values(event, "queryStringParameters", "multiValueQueryStringParameters")?),
+            },
+        };
+        let in_either = |rest: &str, http: &str| at(if shape == Shape::Http2 { http } else { rest });
+        Ok(Self {
+            shape,
+            arn,
+            request,
+            request_id: at("/requestId").unwrap_or_default(),
+            source_ip: in_either("/identity/sourceIp", "/http/sourceIp"),
+            user_agent: in_either("/identity/userAgent", "/http/userAgent"),
+        })
+    }
+}
+
+/// Names and values of headers or query parameters. Where the event lists all values of a name, those count; the
+/// single-valued map would show only one of them.
+pub fn values(event: &Map<String, Value>, single: &str, multi: &str) -> Result<Vec<(String, String)>, NotAnEvent> {
+    let mut all = Vec::new();
+    let listed = match event.get(multi) {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(listed)) => Some(listed),
+        Some(_) => return Err(NotAnEvent("multi-valued headers or parameters")),
+    };
+    for (name, list) in listed.into_iter().flatten() {
+        for value in list.as_array().ok_or(NotAnEvent("multi-valued headers or parameters"))? {
+            let value = value.as_str().ok_or(NotAnEvent("multi-valued headers or parameters"))?;
+            all.push((name.clone(), value.to_owned()));
+        }
+    }
+    match event.get(single) {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(map)) => {
+            for (name, value) in map {
+                let value = value.as_str().ok_or(NotAnEvent("headers or parameters"))?;
+                if !listed.is_some_and(|l| l.keys().any(|k| k.eq_ignore_ascii_case(name))) {
+                    all.push((name.clone(), value.to_owned()));
+                }
+            }
+        }
+        Some(_) => return Err(NotAnEvent("headers or parameters")),
+    }
+    Ok(all)
+}

@@ -1,0 +1,92 @@
+//! The guard: a small layer in a Rust backend, for what an authorizer cannot spell.
+//!
+//! Behind an authorizer it trusts `requestContext.authorizer` and nothing else, and checks what a policy cannot
+//! hold: the supplier header and the SKU. On its own, with no gateway in front, the backend runs the decision itself
+//! and [`refusal_response`] answers with the exact status.
+
+use crate::oauth::respond;
+use auth_core::api::{Matched, Request};
+use auth_core::decision::{check_sku, check_supplier};
+use auth_core::ids::{SkuPattern, SupplierCode};
+use auth_core::refusal::{Reason, Refusal};
+use http::{HeaderValue, Response, header};
+use serde_json::{Map, Value};
+
+/// The context that an authorizer handed on: proof that the gateway let the request through.
+#[derive(Debug, Clone)]
+pub struct AuthorizerContext(Map<String, Value>);
+
+impl AuthorizerContext {
+    /// Takes `requestContext.authorizer`, of a REST API as it is, of an HTTP API from its `lambda` member.
+    ///
+    /// # Errors
+    /// Absent, or without a principal: 401, whatever the request says of itself.
+    pub fn read(authorizer: Option<&Value>) -> Result<Self, Reason> {
+        let context = authorizer.and_then(|a| a.get("lambda").filter(|l| l.is_object()).or(Some(a)));
+        match context {
+            Some(Value::Object(members)) if members.get("principalId").is_some_and(Value::is_string) => {
+                Ok(Self(members.clone()))
+            }
+            _ => Err(Reason::new(Refusal::MissingToken, "no authorizer stands before this backend")),
+        }
+    }
+
+    /// A member as text.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The whole context.
+    pub fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Checks what was left to the backend.
+    ///
+    /// # Errors
+    /// [`Refusal::SkuNotGranted`], [`Refusal::SupplierMismatch`].
+    pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
+        if let Some(source) = &matched.operation.sku {
+            let skus: Vec<SkuPattern> = words(self.text("skus"));
+            check_sku(&skus, request.at(source, &matched.parameters))?;
+        }
+        if let Some(source) = &matched.operation.supplier {
+            let suppliers: Vec<SupplierCode> = words(self.text("suppliers"));
+            check_supplier(&suppliers, request.at(source, &matched.parameters))?;
+        }
+        Ok(())
+    }
+}
+
+fn words<T: std::str::FromStr>(text: &str) -> Vec<T> {
+    text.split(' ').filter_map(|word| word.parse().ok()).collect()
+}
+
+/// A refusal with its exact status and body; a 401 and a 403 for want of scope say so as RFC 6750 section 3 wants.
+pub fn refusal_response(reason: &Reason, request_id: &str) -> Response<String> {
+    let body = serde_json::json!({
+        "error": reason.refusal.error(),
+        "error_description": reason.description(),
+        "code": reason.refusal.code(),
+        "request_id": request_id,
+    });
+    let mut response = respond(reason.status(), &body);
+    let challenge = match (reason.status(), reason.refusal, &reason.scope) {
+        // RFC 6750 section 3.1: a request without credentials is told no error.
+        (401, Refusal::MissingToken, _) => Some("Bearer".to_owned()),
+        (_, Refusal::InsufficientScope, Some(scope)) => {
+            Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+        }
+        (401, Refusal::InvalidApiKey, _) => Some("ApiKey".to_owned()),
+        (401, _, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
+        _ => None,
+    };
+    let headers = response.headers_mut();
+    if let Some(Ok(challenge)) = challenge.map(|text| HeaderValue::from_str(&text)) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if reason.refusal == Refusal::RateLimited {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,62 @@
+//! The one way out: what was decided is written as one audit line, whatever it was.
+
+use crate::clock;
+use auth_core::audit::{AuditLine, cut};
+use auth_core::time::Timestamp;
+use std::fmt::Display;
+use std::io::Write as _;
+use std::time::Instant;
+
+/// An audit line in the making: begun when a request comes in, written when its answer goes out.
+#[derive(Debug)]
+pub struct Report {
+    /// What the line will say.
+    pub line: AuditLine,
+    started: Instant,
+}
+
+impl Report {
+    /// Begins. Until told otherwise, the line says that the decision broke.
+    pub fn begin(kind: &'static str, now: Timestamp, request_id: &str) -> Self {
+        Self { line: AuditLine::new(kind, now, request_id), started: clock::start() }
+    }
+
+    /// Notes where a request came from.
+    pub fn caller(&mut self, source_ip: Option<&str>, user_agent: Option<&str>) {
+        self.line.source_ip = source_ip.map(cut);
+        self.line.user_agent = user_agent.map(cut);
+    }
+
+    /// Notes a fault of ours. Its text is ours as well: no caller's text and no secret is ever part of it.
+    pub fn broken(&mut self, fault: &dyn Display) {
+        self.line.outcome = auth_core::audit::Outcome::Broken;
+        self.line.code = Some(auth_core::refusal::Refusal::Unavailable.code());
+        self.line.error = Some(auth_core::refusal::Refusal::Unavailable.error());
+        self.line.why = Some(cut(&fault.to_string()));
+    }
+
+    /// Ends: the line goes to `sink`.
+    pub fn end(mut self, sink: &dyn Sink) {
+        self.line.latency_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        sink.write(&self.line);
+    }
+}
+
+/// Where audit lines go.
+pub trait Sink: Send + Sync {
+    /// Takes a line.
+    fn write(&self, line: &AuditLine);
+}
+
+/// Standard output, which Lambda keeps in CloudWatch Logs.
+#[derive(Debug, Clone, Copy)]
+pub struct Stdout;
+
+impl Sink for Stdout {
+    fn write(&self, line: &AuditLine) {
+        let mut text = line.to_json();
+        text.push('\n');
+        // A log that cannot be written is no reason to answer otherwise.
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+}

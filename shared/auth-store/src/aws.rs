@@ -1,0 +1,109 @@
+//! Clients of DynamoDB and Secrets Manager, built by hand: `aws-config`'s chain of sources and the system's store of
+//! certificates are what usually makes a cold start slow. A function has its credentials in its environment.
+
+use crate::Fault;
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use std::time::Duration;
+
+/// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// Two tries and a second and a half: together with the answer they fit into an authorizer's few seconds.
+const ATTEMPTS: u32 = 3;
+const ATTEMPT: Duration = Duration::from_millis(800);
+const CONNECT: Duration = Duration::from_millis(500);
+const OPERATION: Duration = Duration::from_millis(2500);
+
+/// Where AWS is and who we are there.
+#[derive(Clone)]
+pub struct Aws {
+    region: Region,
+    credentials: SharedCredentialsProvider,
+    dynamodb_endpoint: Option<String>,
+    secretsmanager_endpoint: Option<String>,
+    http: SharedHttpClient,
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Aws({})", self.region)
+    }
+}
+
+impl Aws {
+    /// Reads AWS's own variables through `read`: region, credentials, endpoints.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn read(read: impl Fn(&str) -> Option<String>) -> Result<Self, Fault> {
+        let given = |name: &str| read(name).filter(|v| !v.is_empty());
+        let needed = |name: &str| given(name).ok_or_else(|| Fault::new(format!("{name}: must be set")));
+        let region = given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION"));
+        let credentials = Credentials::new(
+            needed("AWS_ACCESS_KEY_ID")?,
+            needed("AWS_SECRET_ACCESS_KEY")?,
+            given("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let endpoint = |service: &str| given(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| given("AWS_ENDPOINT_URL"));
+        let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+        let tls = tls::TlsContext::builder()
+            .with_trust_store(roots)
+            .build()
+            .map_err(|_| Fault::new("the built-in certificates cannot be read"))?;
+        Ok(Self {
+            region: Region::new(region.ok_or_else(|| Fault::new("AWS_REGION: must be set"))?),
+            credentials: SharedCredentialsProvider::new(credentials),
+            dynamodb_endpoint: endpoint("DYNAMODB"),
+            secretsmanager_endpoint: endpoint("SECRETS_MANAGER"),
+            http: aws_smithy_http_client::Builder::new()
+                .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+                .tls_context(tls)
+                .build_https(),
+        })
+    }
+
+    /// Reads AWS's own variables from the process's environment.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env() -> Result<Self, Fault> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)))
+            .timeout_config(timeouts());
+        config.set_endpoint_url(self.dynamodb_endpoint.clone());
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn secretsmanager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)))
+            .timeout_config(timeouts());
+        config.set_endpoint_url(self.secretsmanager_endpoint.clone());
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build()
+}

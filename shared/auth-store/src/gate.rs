@@ -1,0 +1,308 @@
+//! The walk of an authorization: credential, one trip to the table, decision. Authorizers answer gateways with it;
+//! a guard that stands alone answers callers with it.
+
+use crate::Fault;
+use crate::keyring::KeyringSource;
+use crate::aws::Aws;
+use crate::store::{Fetched, Freshness, Store, Wanted};
+use auth_core::api::{Catalog, Found, Request};
+use auth_core::api_key::UnverifiedApiKey;
+use auth_core::audit::AuditLine;
+use auth_core::decision::{
+    Deployment, Rights, Trail, Verdict, authorize, establish_key, establish_self_signed, establish_token, idle_note_interval,
+};
+use auth_core::ids::{ClientId, ClientKind, Environment, TenantId};
+use auth_core::keyring::Keyring;
+use auth_core::refusal::{Reason, Refusal};
+use auth_core::settings::Settings;
+use auth_core::time::Timestamp;
+use auth_core::token::{Expected, UnverifiedIssued, UnverifiedSelfSigned, UnverifiedToken};
+use std::sync::Arc;
+
+/// What decisions rest on.
+#[derive(Debug)]
+pub struct Gate {
+    /// The table.
+    pub store: Store,
+    /// The keyring.
+    pub keyring: KeyringSource,
+    /// The exact `iss` of our tokens.
+    pub issuer: String,
+    /// The environment of the deployment.
+    pub environment: Environment,
+    /// Seconds that clocks may differ.
+    pub clock_leeway_seconds: i64,
+}
+
+impl Gate {
+    /// A gate as the settings have it.
+    pub fn new(aws: &Aws, settings: &Settings) -> Self {
+        let freshness = Freshness {
+            cache_seconds: settings.decision_cache_seconds,
+            stale_if_error_seconds: settings.stale_if_error_seconds,
+        };
+        Self {
+            store: Store::new(aws, &settings.table_name, freshness),
+            keyring: KeyringSource::new(aws, &settings.keyring_secret_id),
+            issuer: settings.issuer.clone(),
+            environment: settings.environment,
+            clock_leeway_seconds: settings.clock_leeway_seconds,
+        }
+    }
+
+    /// What decisions rest on, beside the records.
+    pub fn deployment(&self, now: Timestamp) -> Deployment {
+        Deployment { environment: self.environment, now }
+    }
+
+    /// What tokens are judged by.
+    pub fn expected(&self, now: Timestamp) -> Expected<'_> {
+        Expected { issuer: &self.issuer, leeway_seconds: self.clock_leeway_seconds, now }
+    }
+
+    /// Decides a request with a bearer token. `token` is what the porch found in the header.
+    ///
+    /// # Errors
+    /// A fault of ours; never the caller's doing.
+    pub async fn bearer(
+        &self,
+        request: &Request,
+        token: Result<&str, Reason>,
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Verdict, Fault> {
+        let mut trail = Trail::default();
+        let token = trail.note("token there", token);
+        let token = token.and_then(|text| trail.note("token in shape", UnverifiedToken::parse(text)));
+        let rights = match token {
+            Ok(UnverifiedToken::Issued(token)) => self.issued(request, token, now, &mut trail, line).await?,
+            Ok(UnverifiedToken::SelfSigned(token)) => self.self_signed(request, token, now, &mut trail, line).await?,
+            Err(reason) => Err(reason),
+        };
+        let verdict = self.finish(request, rights, trail, line).await?;
+        if verdict.refused.is_none() {
+            self.note_use(request, &verdict, now).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Decides a request with an API key. `key` is what the porch found in the header.
+    ///
+    /// # Errors
+    /// A fault of ours; never the caller's doing.
+    pub async fn api_key(
+        &self,
+        request: &Request,
+        key: Result<&str, Reason>,
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Verdict, Fault> {
+        let mut trail = Trail::default();
+        let invalid = |_| Reason::new(Refusal::InvalidApiKey, "not the shape of an API key");
+        let key = trail.note("key there", key);
+        let key = key.and_then(|text| trail.note("key in shape", text.parse::<UnverifiedApiKey>().map_err(invalid)));
+        let rights = match key {
+            Ok(key) => self.key_holder(request, &key, now, &mut trail, line).await?,
+            Err(reason) => Err(reason),
+        };
+        self.finish(request, rights, trail, line).await
+    }
+
+    async fn issued(
+        &self,
+        request: &Request,
+        token: UnverifiedIssued<'_>,
+        now: Timestamp,
+        trail: &mut Trail,
+        line: &mut AuditLine,
+    ) -> Result<Result<Rights, Reason>, Fault> {
+        let keyring = self.keyring_with(token.unverified_kid(), now).await?;
+        let token = match trail.note("signature and claims", token.verify(&keyring, &self.expected(now))) {
+            Ok(token) => token,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        line.client_id = token.client_id().map(ToString::to_string);
+        line.tenant = token.tenant().map(ToString::to_string);
+        line.jti = token.jti().map(ToString::to_string);
+
+        let catalog = self.store.catalog().await?;
+        let matched = catalog.find(&request.method, &request.path);
+        let wanted = Wanted {
+            client: token.client_id(),
+            tenant: token.tenant(),
+            jti: token.jti(),
+            last_seen: matched.is_some_and(|m| m.api.token.idle_seconds.is_some()),
+            login_ref: token.login_ref(),
+            key: None,
+        };
+        let fetched = self.store.fetch(wanted, now).await?;
+        let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
+        let api = catalog.find(&request.method, &request.path).map(|m| m.api);
+        Ok(establish_token(token, fetched.facts, &catalog, self.deployment(now), api, trail))
+    }
+
+    async fn keyring_with(&self, kid: &str, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        let keyring = self.keyring.get(now).await?;
+        if keyring.verifying_key(kid).is_some() {
+            return Ok(keyring);
+        }
+        self.keyring.get_for_unknown_kid(now).await
+    }
+
+    async fn self_signed(
+        &self,
+        request: &Request,
+        token: UnverifiedSelfSigned<'_>,
+        now: Timestamp,
+        trail: &mut Trail,
+        line: &mut AuditLine,
+    ) -> Result<Result<Rights, Reason>, Fault> {
+        let client_id = token.unverified_client_id().clone();
+        line.client_id = Some(client_id.to_string());
+        let catalog = self.store.catalog().await?;
+        let hint = format!("client {client_id}");
+        let named = token.unverified_tenant().cloned();
+        let mut tenant = named
+            .clone()
+            .or_else(|| self.store.binding(&hint).map(|(_, tenant)| tenant))
+            .or_else(|| requested_tenant(&catalog, request));
+        let mut fetched = self.fetch_client(&client_id, tenant.as_ref(), now).await?;
+        // The tenant of a single_tenant client is known from its record, and from then on without asking.
+        let own = fetched.facts.client.as_ref().filter(|c| c.kind == ClientKind::SingleTenant).and_then(|c| c.tenant.clone());
+        if let (Some(own), None) = (own, named) {
+            if Some(&own) != tenant.as_ref() {
+                fetched = self.fetch_client(&client_id, Some(&own), now).await?;
+            }
+            self.store.bind(&hint, &client_id, &own);
+            tenant = Some(own);
+        } else {
+            self.store.unbind(&hint);
+        }
+        let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
+        let keyring = self.keyring.get(now).await?;
+        let audiences: Vec<&str> = catalog
+            .find(&request.method, &request.path)
+            .map(|m| m.api.audience.as_str())
+            .into_iter()
+            .chain([self.issuer.as_str()])
+            .collect();
+        let client = fetched.facts.client.as_ref();
+        let proven = token
+            .verify(client, &keyring, &self.expected(now), &audiences)
+            .map_err(|e| Fault(e.to_string()))?;
+        let token = match trail.note("signature and claims", proven) {
+            Ok(token) => token,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        line.tenant = tenant.as_ref().map(ToString::to_string);
+        let deployment = self.deployment(now);
+        Ok(establish_self_signed(&token, tenant.as_ref(), fetched.facts, &catalog, deployment, trail))
+    }
+
+    async fn fetch_client(
+        &self,
+        client: &ClientId,
+        tenant: Option<&TenantId>,
+        now: Timestamp,
+    ) -> Result<Fetched, Fault> {
+        self.store.fetch(Wanted { client: Some(client), tenant, ..Wanted::default() }, now).await
+    }
+
+    async fn key_holder(
+        &self,
+        request: &Request,
+        key: &UnverifiedApiKey,
+        now: Timestamp,
+        trail: &mut Trail,
+        line: &mut AuditLine,
+    ) -> Result<Result<Rights, Reason>, Fault> {
+        let digest = key.digest(&self.keyring.get(now).await?.pepper);
+        let mut catalog = self.store.catalog().await?;
+        let hint = format!("key {}", digest.as_str());
+        let mut bound = self.store.binding(&hint);
+        let mut fetched = Fetched::default();
+        // Twice, if it is not known yet whose key it is: first the key, then all.
+        for _ in 0..2 {
+            let (client, tenant) = bound.as_ref().map(|(c, t)| (c, t)).unzip();
+            fetched = self.store.fetch(Wanted { key: Some(&digest), client, tenant, ..Wanted::default() }, now).await?;
+            catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
+            let owner = fetched.key.as_ref().map(|k| (k.client_id.clone(), k.tenant.clone()));
+            if owner == bound || owner.is_none() {
+                break;
+            }
+            bound = owner;
+        }
+        match &fetched.key {
+            Some(key) => {
+                line.key_id = Some(key.key_id.to_string());
+                line.client_id = Some(key.client_id.to_string());
+                line.tenant = Some(key.tenant.to_string());
+                self.store.bind(&hint, &key.client_id, &key.tenant);
+            }
+            None => self.store.unbind(&hint),
+        }
+        let matched = catalog.find(&request.method, &request.path);
+        let requested = matched.as_ref().map_or(Found::Unseen, |m| match m.operation.tenant {
+            auth_core::api::Source::Token => Found::Unseen,
+            ref source => match request.at(source, &m.parameters) {
+                // Out of this authorizer's sight is not where the document says it stands.
+                Found::Unseen => Found::Absent,
+                found => found,
+            },
+        });
+        let deployment = self.deployment(now);
+        Ok(establish_key(fetched.key, fetched.facts, &catalog, deployment, &requested, trail))
+    }
+
+    async fn finish(
+        &self,
+        request: &Request,
+        rights: Result<Rights, Reason>,
+        mut trail: Trail,
+        line: &mut AuditLine,
+    ) -> Result<Verdict, Fault> {
+        let catalog = self.store.catalog().await?;
+        let matched = catalog.find(&request.method, &request.path);
+        line.method = Some(auth_core::audit::cut(&request.method));
+        if let Some(matched) = &matched {
+            line.api = Some(matched.api.name.to_string());
+            line.route = Some(matched.operation.path.to_string());
+            line.scope = matched.operation.scopes.first().and_then(|set| set.first()).map(ToString::to_string);
+        }
+        let refused = match (&rights, &matched) {
+            (Err(reason), _) => Some(reason.clone()),
+            (Ok(_), None) => Some(Reason::new(Refusal::EndpointNotAssigned, "no API declares this operation")),
+            (Ok(rights), Some(matched)) => authorize(rights, matched, request, &mut trail).err(),
+        };
+        if let Ok(rights) = &rights {
+            line.user_login = rights.user_login().map(ToString::to_string);
+            line.tenant = rights.tenant().map(ToString::to_string).or_else(|| line.tenant.take());
+        }
+        match &refused {
+            Some(reason) => line.refused(reason),
+            None => line.outcome = auth_core::audit::Outcome::Allowed,
+        }
+        drop(matched);
+        Ok(Verdict { rights: rights.ok(), refused, trail, catalog })
+    }
+
+    /// Notes the use of a token on an API with an idle life, at most once in a tenth of it.
+    async fn note_use(&self, request: &Request, verdict: &Verdict, now: Timestamp) -> Result<(), Fault> {
+        let idle = verdict.matched(request).and_then(|m| m.api.token.idle_seconds);
+        let (Some(idle), Some(rights)) = (idle, &verdict.rights) else { return Ok(()) };
+        let (Some(jti), Some(until)) = (rights.jti(), rights.expires_at()) else { return Ok(()) };
+        match rights.last_seen() {
+            Some(last) if now.since(last) < idle_note_interval(idle).max(1) => Ok(()),
+            _ => Box::pin(self.store.note_seen(jti, now, until)).await,
+        }
+    }
+}
+
+/// The tenant that a request names, if it names one. Only good for finding the grant.
+fn requested_tenant(catalog: &Catalog, request: &Request) -> Option<TenantId> {
+    let matched = catalog.find(&request.method, &request.path)?;
+    match request.at(&matched.operation.tenant, &matched.parameters) {
+        Found::One(text) => text.parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! The keyring, from Secrets Manager, kept for a while.
+
+use crate::Fault;
+use crate::aws::Aws;
+use auth_core::keyring::Keyring;
+use auth_core::time::Timestamp;
+use std::sync::{Arc, RwLock};
+use tokio::sync::Mutex;
+
+/// How long a keyring is used before it is read again.
+const FRESH_SECONDS: i64 = 300;
+
+/// How long it may be used when it cannot be read again. After that nothing is decided any more.
+const STALE_SECONDS: i64 = 3600;
+
+/// An unknown `kid` has the keyring read again, at most once in so many seconds: a flood of made-up names must not
+/// become a flood of calls.
+const UNKNOWN_KID_SECONDS: i64 = 10;
+
+/// Reads and keeps the keyring.
+pub struct KeyringSource {
+    client: aws_sdk_secretsmanager::Client,
+    secret_id: String,
+    kept: RwLock<Option<Kept>>,
+    /// Held while reading, so that all who wait share one call. Holds when it was last tried.
+    reading: Mutex<Option<Timestamp>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    keyring: Arc<Keyring>,
+    read_at: Timestamp,
+}
+
+impl std::fmt::Debug for KeyringSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyringSource({})", self.secret_id)
+    }
+}
+
+impl KeyringSource {
+    /// A source that has not read anything yet.
+    pub fn new(aws: &Aws, secret_id: impl Into<String>) -> Self {
+        Self {
+            client: aws.secretsmanager(),
+            secret_id: secret_id.into(),
+            kept: RwLock::new(None),
+            reading: Mutex::new(None),
+        }
+    }
+
+    /// The keyring, at most [`FRESH_SECONDS`] old.
+    ///
+    /// # Errors
+    /// If it cannot be read and none that may still be used is kept.
+    pub async fn get(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        if let Some(kept) = self.kept_for(now, FRESH_SECONDS) {
+            return Ok(kept);
+        }
+        let mut last_try = self.reading.lock().await;
+        if let Some(kept) = self.kept_for(now, FRESH_SECONDS) {
+            return Ok(kept);
+        }
+        *last_try = Some(now);
+        match self.read(now).await {
+            Ok(keyring) => Ok(keyring),
+            Err(fault) => self.kept_for(now, STALE_SECONDS).ok_or(fault),
+        }
+    }
+
+    /// The keyring, read again because a token names a key that is not in it; unless that was just done.
+    ///
+    /// # Errors
+    /// If it cannot be read and none is kept.
+    pub async fn get_for_unknown_kid(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        let mut last_try = self.reading.lock().await;
+        if last_try.is_none_or(|t| !(0..UNKNOWN_KID_SECONDS).contains(&now.since(t))) {
+            *last_try = Some(now);
+            if let Ok(keyring) = self.read(now).await {
+                return Ok(keyring);
+            }
+        }
+        drop(last_try);
+        self.get(now).await
+    }
+
+    fn kept_for(&self, now: Timestamp, seconds: i64) -> Option<Arc<Keyring>> {
+        let kept = self.kept.read().ok()?.clone()?;
+        // A clock that went backwards makes an age negative: then nothing is known of it.
+        (0..seconds).contains(&now.since(kept.read_at)).then_some(kept.keyring)
+    }
+
+    async fn read(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        // Boxed: the SDK's futures are deep, and would be part of every future above.
+        let answer = Box::pin(self.client.get_secret_value().secret_id(&self.secret_id).send()).await;
+        let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;
+        let text = answer.secret_string().ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
+        let keyring = Arc::new(Keyring::parse(text).map_err(|bad| Fault::new(bad.to_string()))?);
+        if let Ok(mut kept) = self.kept.write() {
+            *kept = Some(Kept { keyring: Arc::clone(&keyring), read_at: now });
+        }
+        Ok(keyring)
+    }
+}
+
+/// What kind of error the SDK met; its full text may hold parts of a request.
+pub(crate) fn kind<E, R>(error: &aws_sdk_dynamodb::error::SdkError<E, R>) -> String
+where
+    E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
+{
+    use aws_sdk_dynamodb::error::SdkError;
+    match error {
+        SdkError::ConstructionFailure(_) => "the request could not be built".into(),
+        SdkError::TimeoutError(_) => "timed out".into(),
+        SdkError::DispatchFailure(_) => "no connection".into(),
+        SdkError::ResponseError(_) => "an answer that cannot be read".into(),
+        SdkError::ServiceError(inner) => inner.err().code().unwrap_or("an error without a code").to_owned(),
+        _ => "an error".into(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The keys of the one table. Nothing else spells them.
+
+use auth_core::ids::{ApiName, ClientId, Jti, RoleName, TenantId};
+use auth_core::secret::Digest;
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::collections::HashMap;
+
+/// An item, or the key of one.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The catalog's version is kept in so many copies, so that no single item has to serve every decision.
+pub(crate) const VERSION_COPIES: u8 = 16;
+
+/// Partition and sort key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+}
+
+impl Key {
+    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
+    }
+
+    // A `#` divides; where a name may hold one itself (client ids), it stands last or alone.
+    pub(crate) fn client(id: &ClientId) -> Self {
+        Self::new(format!("CLIENT#{id}"), "CLIENT")
+    }
+    pub(crate) fn grant(client: &ClientId, tenant: &TenantId) -> Self {
+        Self::new(format!("CLIENT#{client}"), format!("GRANT#{tenant}"))
+    }
+    pub(crate) fn api_key(digest: &Digest) -> Self {
+        Self::new(format!("KEY#{}", digest.as_str()), "KEY")
+    }
+    pub(crate) fn tenant(id: &TenantId) -> Self {
+        Self::new(format!("TENANT#{id}"), "TENANT")
+    }
+    pub(crate) fn customer(tenant: &TenantId, login_ref: &str) -> Self {
+        Self::new(format!("TENANT#{tenant}"), format!("CUSTOMER#{login_ref}"))
+    }
+    pub(crate) fn client_of_tenant(tenant: &TenantId, client: &ClientId) -> Self {
+        Self::new(format!("TENANT#{tenant}"), format!("CLIENT#{client}"))
+    }
+    pub(crate) fn revoked(jti: &Jti) -> Self {
+        Self::new(format!("JTI#{jti}"), "JTI")
+    }
+    pub(crate) fn seen(jti: &Jti) -> Self {
+        Self::new(format!("JTI#{jti}"), "SEEN")
+    }
+    pub(crate) fn api(name: &ApiName) -> Self {
+        Self::new("CATALOG", format!("API#{name}"))
+    }
+    pub(crate) fn role(name: &RoleName) -> Self {
+        Self::new("CATALOG", format!("ROLE#{name}"))
+    }
+    pub(crate) fn catalog_version(copy: u8) -> Self {
+        Self::new(format!("CATALOG#{}", copy % VERSION_COPIES), "VERSION")
+    }
+
+    pub(crate) fn into_item(self) -> Item {
+        HashMap::from([("pk".into(), AttributeValue::S(self.pk)), ("sk".into(), AttributeValue::S(self.sk))])
+    }
+
+    pub(crate) fn of(item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name)?.as_s().ok().cloned();
+        Some(Self { pk: text("pk")?, sk: text("sk")? })
+    }
+}

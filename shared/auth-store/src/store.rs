@@ -1,0 +1,465 @@
+//! The table: reads that decide, and the writes that local and tests share with administration.
+
+use crate::Fault;
+use crate::aws::Aws;
+use crate::keyring::kind;
+use crate::keys::{Item, Key, VERSION_COPIES};
+use auth_core::api::{Api, Catalog};
+use auth_core::ids::{ClientId, Jti, RoleName, Scope, TenantId};
+use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
+use auth_core::secret::Digest;
+use auth_core::time::Timestamp;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, PutRequest,
+    ScalarAttributeType, TimeToLiveSpecification, WriteRequest,
+};
+use moka::sync::Cache;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use tokio::sync::Mutex;
+
+/// How many answers and bindings are kept. Bounded, so that made-up names cannot fill the memory.
+const KEPT: u64 = 10_000;
+
+/// How often a batch that came back in part is asked again.
+const BATCH_TRIES: u32 = 4;
+
+/// How fresh what is read must be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// What was read so many seconds ago still counts.
+    pub cache_seconds: i64,
+    /// What was read so many seconds ago counts if the table does not answer.
+    pub stale_if_error_seconds: i64,
+}
+
+/// The table, and what a process keeps of it.
+pub struct Store {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    freshness: Freshness,
+    catalog: RwLock<Option<(u64, Arc<Catalog>)>>,
+    loading: Mutex<()>,
+    answers: Cache<Vec<Key>, (Timestamp, Arc<HashMap<Key, Item>>)>,
+    /// Which client and tenant a key or a client belongs to. That never changes, so one trip can fetch all; what is
+    /// fetched is what counts.
+    bindings: Cache<String, (ClientId, TenantId)>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store({})", self.table)
+    }
+}
+
+/// What a decision needs from the table.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// The client.
+    pub client: Option<&'a ClientId>,
+    /// The tenant, and with a client its grant.
+    pub tenant: Option<&'a TenantId>,
+    /// Whether this token was revoked.
+    pub jti: Option<&'a Jti>,
+    /// When this token was last used, as well.
+    pub last_seen: bool,
+    /// The customer of the tenant with this login digest.
+    pub login_ref: Option<&'a str>,
+    /// The API key.
+    pub key: Option<&'a Digest>,
+}
+
+/// What the table has.
+#[derive(Debug, Clone, Default)]
+pub struct Fetched {
+    /// The records of the decision.
+    pub facts: Facts,
+    /// The API key.
+    pub key: Option<ApiKey>,
+    catalog_version: u64,
+}
+
+impl Store {
+    /// The table of this name.
+    pub fn new(aws: &Aws, table: impl Into<String>, freshness: Freshness) -> Self {
+        Self {
+            client: aws.dynamodb(),
+            table: table.into(),
+            freshness,
+            catalog: RwLock::new(None),
+            loading: Mutex::new(()),
+            answers: Cache::new(KEPT),
+            bindings: Cache::new(KEPT),
+        }
+    }
+
+    /// All that a decision needs, in one strongly consistent round trip.
+    ///
+    /// # Errors
+    /// If the table does not answer, or not with what it should hold.
+    pub async fn fetch(&self, wanted: Wanted<'_>, now: Timestamp) -> Result<Fetched, Fault> {
+        let client = wanted.client.map(Key::client);
+        let tenant = wanted.tenant.map(Key::tenant);
+        let grant = wanted.client.zip(wanted.tenant).map(|(c, t)| Key::grant(c, t));
+        let revoked = wanted.jti.map(Key::revoked);
+        let seen = wanted.jti.filter(|_| wanted.last_seen).map(Key::seen);
+        let customer = wanted.tenant.zip(wanted.login_ref).map(|(t, l)| Key::customer(t, l));
+        let api_key = wanted.key.map(Key::api_key);
+        // Any name will do to spread the copies of the version.
+        let copy = [&client, &api_key, &tenant].into_iter().flatten().next();
+        let copy = copy.map_or(0, |key| key.pk.bytes().fold(0, u8::wrapping_add));
+        let version = Key::catalog_version(copy);
+
+        let all = [&client, &tenant, &grant, &revoked, &seen, &customer, &api_key];
+        let keys: Vec<Key> = all.into_iter().flatten().cloned().chain([version.clone()]).collect();
+        let items = self.batch_get(keys, now).await?;
+
+        let facts = Facts {
+            client: record(&items, client.as_ref())?,
+            grant: record(&items, grant.as_ref())?,
+            tenant: record(&items, tenant.as_ref())?,
+            customer: record(&items, customer.as_ref())?,
+            // The table's own deletion lags by days, and a revocation outlives its token only by that.
+            revoked: revoked.is_some_and(|key| items.contains_key(&key)),
+            last_seen: seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp),
+        };
+        let catalog_version = items.get(&version).and_then(|item| number(item, "version")).unwrap_or_default();
+        Ok(Fetched {
+            facts,
+            key: record(&items, api_key.as_ref())?,
+            catalog_version: u64::try_from(catalog_version).unwrap_or_default(),
+        })
+    }
+
+    /// All APIs and roles, as this process knows them.
+    ///
+    /// # Errors
+    /// If they are not known yet and the table does not answer.
+    pub async fn catalog(&self) -> Result<Arc<Catalog>, Fault> {
+        match self.known_catalog() {
+            Some((_, catalog)) => Ok(catalog),
+            None => Box::pin(self.load_catalog(None)).await,
+        }
+    }
+
+    /// The catalog of the version that was seen with what was fetched; `None` if it is the one that is known.
+    ///
+    /// # Errors
+    /// If it changed and the table does not answer.
+    pub async fn newer_catalog(&self, fetched: &Fetched) -> Result<Option<Arc<Catalog>>, Fault> {
+        match self.known_catalog() {
+            Some((version, _)) if version == fetched.catalog_version => Ok(None),
+            known => Box::pin(self.load_catalog(known.map(|(version, _)| version))).await.map(Some),
+        }
+    }
+
+    /// All APIs and roles as they are now; one trip, for those who fetch nothing else.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn fresh_catalog(&self, now: Timestamp) -> Result<Arc<Catalog>, Fault> {
+        let fetched = self.fetch(Wanted::default(), now).await?;
+        match self.newer_catalog(&fetched).await? {
+            Some(catalog) => Ok(catalog),
+            None => self.catalog().await,
+        }
+    }
+
+    fn known_catalog(&self) -> Option<(u64, Arc<Catalog>)> {
+        self.catalog.read().ok()?.clone()
+    }
+
+    async fn load_catalog(&self, outdated: Option<u64>) -> Result<Arc<Catalog>, Fault> {
+        let _one_at_a_time = self.loading.lock().await;
+        if let Some((version, catalog)) = self.known_catalog()
+            && Some(version) != outdated
+        {
+            return Ok(catalog);
+        }
+        // The version first: if it changes in between, what is loaded counts as old and is loaded again.
+        let version = self.catalog_version().await?;
+        let mut catalog = Catalog::default();
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S("CATALOG".into()))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
+            match item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
+                Some(sk) if sk.starts_with("API#") => {
+                    let api: Api = parse(&item)?;
+                    catalog.apis.insert(api.name.clone(), api);
+                }
+                Some(sk) if sk.starts_with("ROLE#") => {
+                    let role: Role = parse(&item)?;
+                    catalog.roles.insert(role.name, role.scopes);
+                }
+                _ => return Err(Fault::new("the catalog holds an item that is neither API nor role")),
+            }
+        }
+        let catalog = Arc::new(catalog);
+        if let Ok(mut known) = self.catalog.write() {
+            *known = Some((version, Arc::clone(&catalog)));
+        }
+        Ok(catalog)
+    }
+
+    async fn catalog_version(&self) -> Result<u64, Fault> {
+        let key = Key::catalog_version(0);
+        let items = self.batch_get_now(vec![key.clone()]).await?;
+        let version = items.get(&key).and_then(|item| number(item, "version")).unwrap_or_default();
+        Ok(u64::try_from(version).unwrap_or_default())
+    }
+
+    /// What a key or a client was last known to belong to.
+    pub(crate) fn binding(&self, name: &str) -> Option<(ClientId, TenantId)> {
+        self.bindings.get(name)
+    }
+
+    pub(crate) fn bind(&self, name: &str, client: &ClientId, tenant: &TenantId) {
+        self.bindings.insert(name.to_owned(), (client.clone(), tenant.clone()));
+    }
+
+    pub(crate) fn unbind(&self, name: &str) {
+        self.bindings.invalidate(name);
+    }
+
+    async fn batch_get(&self, mut keys: Vec<Key>, now: Timestamp) -> Result<Arc<HashMap<Key, Item>>, Fault> {
+        let keeps = self.freshness.cache_seconds.max(self.freshness.stale_if_error_seconds) > 0;
+        if !keeps {
+            return self.batch_get_now(keys).await.map(Arc::new);
+        }
+        keys.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
+        let kept = self.answers.get(&keys);
+        // A clock that went backwards makes an age negative: then the answer is not used.
+        let within = |seconds: i64| kept.as_ref().filter(|(at, _)| (0..seconds).contains(&now.since(*at)));
+        if let Some((_, items)) = within(self.freshness.cache_seconds) {
+            return Ok(Arc::clone(items));
+        }
+        match self.batch_get_now(keys.clone()).await {
+            Ok(items) => {
+                let items = Arc::new(items);
+                self.answers.insert(keys, (now, Arc::clone(&items)));
+                Ok(items)
+            }
+            Err(fault) => within(self.freshness.stale_if_error_seconds).map(|(_, i)| Arc::clone(i)).ok_or(fault),
+        }
+    }
+
+    async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
+        let mut items = HashMap::new();
+        let mut asked = KeysAndAttributes::builder().consistent_read(true);
+        for key in keys {
+            asked = asked.keys(key.into_item());
+        }
+        let build = |e| Fault::new(format!("DynamoDB BatchGetItem: {e}"));
+        let mut rest = HashMap::from([(self.table.clone(), asked.build().map_err(build)?)]);
+        for _ in 0..BATCH_TRIES {
+            // Boxed: the SDK's futures are deep, and would be part of every future above.
+            let answer = Box::pin(self.client.batch_get_item().set_request_items(Some(rest)).send()).await;
+            let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchGetItem: {}", kind(&e))))?;
+            for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
+                let key = Key::of(&item).ok_or_else(|| Fault::new("an item without its key"))?;
+                items.insert(key, item);
+            }
+            rest = answer.unprocessed_keys.unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(items);
+            }
+        }
+        // A record that did not come is not a record that is not there.
+        Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
+    }
+
+    /// Notes that a token was used, for APIs with an idle life. Never moves the time back.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn note_seen(&self, jti: &Jti, now: Timestamp, until: Timestamp) -> Result<(), Fault> {
+        let mut item = Key::seen(jti).into_item();
+        item.insert("at".into(), AttributeValue::N(now.0.to_string()));
+        item.insert("ttl".into(), AttributeValue::N(until.plus(86_400).0.to_string()));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|e| Fault::new(format!("DynamoDB PutItem: {}", kind(&e))))
+    }
+
+    /// Revokes one token until it would have expired.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn revoke_token(&self, jti: &Jti, expires_at: Timestamp) -> Result<(), Fault> {
+        let mut item = Key::revoked(jti).into_item();
+        item.insert("ttl".into(), AttributeValue::N(expires_at.plus(86_400).0.to_string()));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|e| Fault::new(format!("DynamoDB PutItem: {}", kind(&e))))
+    }
+
+    /// Makes the table, as the template does on AWS, if it is not there. For the local product and for tests.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn ensure_table(&self) -> Result<(), Fault> {
+        let built = |e| Fault::new(format!("DynamoDB CreateTable: {e}"));
+        let attribute = |name: &str| {
+            AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
+        };
+        let key = |name: &str, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
+        let created = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(attribute("pk").map_err(built)?)
+            .attribute_definitions(attribute("sk").map_err(built)?)
+            .key_schema(key("pk", KeyType::Hash).map_err(built)?)
+            .key_schema(key("sk", KeyType::Range).map_err(built)?)
+            .send()
+            .await;
+        if let Err(error) = created {
+            let there = error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception());
+            return if there { Ok(()) } else { Err(Fault::new(format!("DynamoDB CreateTable: {}", kind(&error)))) };
+        }
+        let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name("ttl").build().map_err(built)?;
+        self.client
+            .update_time_to_live()
+            .table_name(&self.table)
+            .time_to_live_specification(ttl)
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|e| Fault::new(format!("DynamoDB UpdateTimeToLive: {}", kind(&e))))
+    }
+
+    /// Writes records as they are, in batches; for seeding. `progress` is told how many are written.
+    ///
+    /// # Errors
+    /// If a record cannot be written.
+    pub async fn load(&self, records: Vec<Record>, mut progress: impl FnMut(usize)) -> Result<(), Fault> {
+        let mut written = 0;
+        for batch in records.chunks(25) {
+            let mut requests = Vec::with_capacity(batch.len());
+            for record in batch {
+                let put = PutRequest::builder().set_item(Some(record.item()?)).build();
+                let put = put.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {e}")))?;
+                requests.push(WriteRequest::builder().put_request(put).build());
+            }
+            let mut rest = HashMap::from([(self.table.clone(), requests)]);
+            for attempt in 0..=BATCH_TRIES {
+                let answer = self.client.batch_write_item().set_request_items(Some(rest)).send().await;
+                let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {}", kind(&e))))?;
+                rest = answer.unprocessed_items.unwrap_or_default();
+                match (rest.is_empty(), attempt) {
+                    (true, _) => break,
+                    (false, BATCH_TRIES) => return Err(Fault::new("DynamoDB BatchWriteItem: came back in part")),
+                    (false, _) => {}
+                }
+            }
+            written += batch.len();
+            progress(written);
+        }
+        Ok(())
+    }
+
+    /// Tells all processes that APIs or roles changed.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn bump_catalog(&self) -> Result<(), Fault> {
+        for copy in 0..VERSION_COPIES {
+            self.client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(Key::catalog_version(copy).into_item()))
+                .update_expression("ADD version :one")
+                .expression_attribute_values(":one", AttributeValue::N("1".into()))
+                .send()
+                .await
+                .map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize, serde::Deserialize)]
+struct Role {
+    name: RoleName,
+    scopes: Vec<Scope>,
+}
+
+/// A record to write.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// A client.
+    Client(Box<Client>),
+    /// A grant.
+    Grant(Grant),
+    /// A tenant.
+    Tenant(Tenant),
+    /// An API key, under its digest.
+    ApiKey(Digest, ApiKey),
+    /// A customer, under the digest of its login name.
+    Customer(Digest, Customer),
+    /// An API.
+    Api(Box<Api>),
+    /// A role and its scopes.
+    Role(RoleName, Vec<Scope>),
+    /// That a client acts for a tenant, for lists.
+    ClientOfTenant(TenantId, ClientId),
+}
+
+impl Record {
+    fn item(&self) -> Result<Item, Fault> {
+        let (key, item) = match self {
+            Self::Client(client) => (Key::client(&client.client_id), to_item(client.as_ref())),
+            Self::Grant(grant) => (Key::grant(&grant.client_id, &grant.tenant), to_item(grant)),
+            Self::Tenant(tenant) => (Key::tenant(&tenant.id), to_item(tenant)),
+            Self::ApiKey(digest, key) => (Key::api_key(digest), to_item(key)),
+            Self::Customer(digest, customer) => (Key::customer(&customer.tenant, digest.as_str()), to_item(customer)),
+            Self::Api(api) => (Key::api(&api.name), to_item(api.as_ref())),
+            Self::Role(name, scopes) => {
+                (Key::role(name), to_item(&Role { name: name.clone(), scopes: scopes.clone() }))
+            }
+            Self::ClientOfTenant(tenant, client) => (Key::client_of_tenant(tenant, client), Ok(Item::new())),
+        };
+        let mut item = item?;
+        item.extend(key.into_item());
+        Ok(item)
+    }
+}
+
+fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
+    let item: HashMap<String, AttributeValue> =
+        serde_dynamo::to_item(record).map_err(|_| Fault::new("a record cannot be written as an item"))?;
+    Ok(item)
+}
+
+fn record<T: DeserializeOwned>(items: &HashMap<Key, Item>, key: Option<&Key>) -> Result<Option<T>, Fault> {
+    key.and_then(|key| items.get(key)).map(parse).transpose()
+}
+
+fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, Fault> {
+    serde_dynamo::from_item(item.clone()).map_err(|_| Fault::new("an item is not the record that its key says"))
+}
+
+fn number(item: &Item, name: &str) -> Option<i64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
