@@ -5,7 +5,7 @@ use auth_core::decision::Verdict;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::time::Timestamp;
 use auth_edge::answer::rights_context;
-use auth_edge::guard::{AuthorizerContext, refusal_response};
+use auth_edge::guard::{AuthorizerContext, check_media_type, refusal_response};
 use auth_edge::http_request::{HttpRequest, read};
 use auth_edge::oauth::respond;
 use auth_edge::report::{Report, Sink};
@@ -79,6 +79,9 @@ async fn behind(
     {
         return Ok(Err(reason));
     }
+    if let Err(reason) = check_media_type(&matched, &http.request) {
+        return Ok(Err(reason));
+    }
     Ok(Ok(body(&matched, context.members().clone())))
 }
 
@@ -105,7 +108,7 @@ async fn alone(
     let context = rights_context(rights);
     // Nobody stands behind this guard, so what an authorizer would leave to it is checked here.
     let checked = AuthorizerContext::read(Some(&Value::Object(context.clone())));
-    match checked.and_then(|c| c.check(&matched, &http.request)) {
+    match checked.and_then(|c| c.check(&matched, &http.request)).and_then(|()| check_media_type(&matched, &http.request)) {
         Ok(()) => Ok(Ok(body(&matched, context))),
         Err(reason) => Ok(Err(reason)),
     }

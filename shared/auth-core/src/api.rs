@@ -153,6 +153,8 @@ pub struct Operation {
     pub scope_refusal_is_401: bool,
     /// Whether the backend runs the guard.
     pub guard: bool,
+    /// The media types of bodies; empty, if the document says nothing of them.
+    pub media_types: Vec<String>,
 }
 
 /// A path template of OpenAPI, with API Gateway's greedy `{name+}` at the end.
@@ -279,24 +281,30 @@ pub struct Matched<'a> {
 }
 
 impl Catalog {
-    /// The operation that a method and path are for, as API Gateway would choose it: a text before a parameter before
-    /// a greedy one, segment by segment, and a declared method before `ANY`.
+    /// The operation that a method and path are for.
     pub fn find(&self, method: &str, path: &str) -> Option<Matched<'_>> {
-        self.apis
-            .values()
-            .flat_map(|api| api.operations.iter().map(move |operation| (api, operation)))
-            .filter(|(_, o)| o.method == method || o.method == "ANY")
-            .filter_map(|(api, operation)| {
-                let parameters = operation.path.matches(path)?;
-                Some(Matched { api, operation, parameters })
-            })
-            .min_by(|a, b| rank(a.operation).cmp(&rank(b.operation)))
+        let all = self.apis.values().flat_map(|api| api.operations.iter().map(move |operation| (api, operation)));
+        find_operation(all, method, path).map(|(api, operation, parameters)| Matched { api, operation, parameters })
     }
 
     /// The scopes that roles stand for.
     pub fn scopes_of<'a>(&'a self, roles: &'a [RoleName]) -> impl Iterator<Item = &'a Scope> {
         roles.iter().filter_map(|role| self.roles.get(role)).flatten()
     }
+}
+
+/// The operation that a method and path are for, as API Gateway would choose it: a text before a parameter before a
+/// greedy one, segment by segment, and a declared method before `ANY`. Each operation comes with whatever belongs
+/// to it.
+pub fn find_operation<'a, T>(
+    operations: impl Iterator<Item = (T, &'a Operation)>,
+    method: &str,
+    path: &str,
+) -> Option<(T, &'a Operation, PathParameters)> {
+    operations
+        .filter(|(_, o)| o.method == method || o.method == "ANY")
+        .filter_map(|(with, operation)| Some((with, operation, operation.path.matches(path)?)))
+        .min_by(|(_, a, _), (_, b, _)| rank(a).cmp(&rank(b)))
 }
 
 fn rank(operation: &Operation) -> (Vec<u8>, bool) {

@@ -491,7 +491,8 @@ fn check_scope(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Tr
     trail.check("scope", granted, || {
         let scope = operation.scopes.first().and_then(missing);
         let why = format!("lacks {}", scope.as_ref().map_or("a scope", Scope::as_str));
-        Reason { as_unauthorized: operation.scope_refusal_is_401, scope, ..Reason::new(Refusal::InsufficientScope, why) }
+        let other_status = operation.scope_refusal_is_401.then_some(401);
+        Reason { other_status, scope, ..Reason::new(Refusal::InsufficientScope, why) }
     })
 }
 

@@ -164,6 +164,8 @@ impl<'a> Reader<'a> {
             Some(id) => id.to_owned(),
             None => format!("{method} {template}"),
         };
+        let content = self.operation.get("requestBody").and_then(|b| b.get("content")).and_then(Value::as_object);
+        let media_types = content.into_iter().flatten().map(|(media_type, _)| media_type.to_ascii_lowercase()).collect();
         Ok((
             api,
             Operation {
@@ -178,6 +180,7 @@ impl<'a> Reader<'a> {
                 subject,
                 scope_refusal_is_401,
                 guard,
+                media_types,
             },
         ))
     }

@@ -94,10 +94,6 @@ impl Refusal {
         self.row().3
     }
 
-    /// Whether the caller is not known (401), rather than known and not allowed.
-    pub const fn is_authentication(self) -> bool {
-        self.status() == 401
-    }
 }
 
 /// Why a request is refused: the catalogue's entry, and what happened for those who read the logs. The two are kept
@@ -108,8 +104,8 @@ pub struct Reason {
     pub refusal: Refusal,
     /// What happened, for the audit line. Made of constants and of names that were parsed.
     pub why: String,
-    /// Answered with 401, as `x-countersign-refusal` asks, although the caller is known.
-    pub as_unauthorized: bool,
+    /// Another status than the catalogue's: 401 where `x-countersign-refusal` asks for it, 415 for a media type.
+    pub other_status: Option<u16>,
     /// The scope that was missing.
     pub scope: Option<crate::ids::Scope>,
 }
@@ -117,17 +113,17 @@ pub struct Reason {
 impl Reason {
     /// A reason.
     pub fn new(refusal: Refusal, why: impl Into<String>) -> Self {
-        Self { refusal, why: why.into(), as_unauthorized: false, scope: None }
+        Self { refusal, why: why.into(), other_status: None, scope: None }
     }
 
     /// Whether it is answered as 401 Unauthorized.
     pub fn is_unauthorized(&self) -> bool {
-        self.refusal.is_authentication() || self.as_unauthorized
+        self.status() == 401
     }
 
     /// The status where nothing stands in the way of saying it.
     pub fn status(&self) -> u16 {
-        if self.as_unauthorized { 401 } else { self.refusal.status() }
+        self.other_status.unwrap_or(self.refusal.status())
     }
 
     /// What a caller is told: the catalogue's text, and the name of the scope that is missing.

@@ -1,0 +1,299 @@
+//! What an OpenAPI document says to API Gateway, in AWS's own extensions: authorizers, validators, gateway responses.
+
+use crate::dev::Trouble;
+use crate::dev::seed::Source;
+use auth_core::api::{Mechanism, Operation, PathTemplate};
+use auth_core::openapi;
+use jsonschema::Validator;
+use regex::Regex;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// API Gateway's own default and most, in seconds.
+const DEFAULT_TTL: i64 = 300;
+const MOST_TTL: i64 = 3600;
+
+/// One REST or HTTP API: one document.
+#[derive(Debug)]
+pub(crate) struct GatewayApi {
+    pub(crate) id: String,
+    pub(crate) flavour: Flavour,
+    pub(crate) routes: Vec<Route>,
+    /// `x-amazon-apigateway-gateway-responses`; absent, those of the catalogue stand in, as the template sets them.
+    pub(crate) responses: Option<BTreeMap<String, GatewayResponse>>,
+}
+
+/// Which of API Gateway's products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Rest,
+    Http,
+}
+
+/// One method of one resource.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) operation: Operation,
+    pub(crate) authorizer: Option<Arc<Authorizer>>,
+    /// Media types and what bodies of them must be.
+    pub(crate) bodies: Vec<(String, Validator)>,
+    pub(crate) body_required: bool,
+    /// Places and names of parameters that must be there.
+    pub(crate) required: Vec<(String, String)>,
+}
+
+/// A Lambda authorizer.
+#[derive(Debug)]
+pub(crate) struct Authorizer {
+    pub(crate) name: String,
+    pub(crate) mechanism: Mechanism,
+    pub(crate) payload: Payload,
+    pub(crate) sources: Vec<IdentitySource>,
+    pub(crate) ttl_seconds: i64,
+    /// Of a TOKEN authorizer; the whole value must match.
+    pub(crate) validation: Option<Regex>,
+}
+
+/// What an authorizer is sent and may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Payload {
+    Token,
+    Request,
+    V1,
+    V2 { simple: bool },
+}
+
+/// Where an identity source stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IdentitySource {
+    Header(String),
+    Query(String),
+    StageVariable(String),
+    Context(String),
+}
+
+/// A gateway response.
+#[derive(Debug, Clone)]
+pub(crate) struct GatewayResponse {
+    pub(crate) status: Option<u16>,
+    /// Names and mappings: `'literal'`, `method.request.header.X`, `context.X`.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) template: Option<String>,
+}
+
+impl GatewayApi {
+    /// Reads one document.
+    pub(crate) fn read(source: &Source, index: usize) -> Result<Self, Trouble> {
+        let wrong = |place: &str, what: &str| Trouble::Usage(format!("{}: {place}: {what}", source.name));
+        let document = &source.document;
+        let read = openapi::read(document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
+        let schemes = document.pointer("/components/securitySchemes").and_then(Value::as_object);
+        let is_http = schemes.into_iter().flatten().any(|(_, scheme)| {
+            scheme.get("x-amazon-apigateway-authorizer").is_some_and(|a| a.get("authorizerPayloadFormatVersion").is_some())
+        });
+        let mut authorizers: BTreeMap<String, Arc<Authorizer>> = BTreeMap::new();
+        let mut routes = Vec::new();
+        for (_, operation) in read.operations {
+            let raw = raw_operation(document, &operation);
+            let authorizer = match operation.mechanism {
+                Mechanism::None => None,
+                mechanism => {
+                    let name = scheme_name(document, raw).ok_or_else(|| wrong(&operation.id, "no security scheme"))?;
+                    if !authorizers.contains_key(&name) {
+                        let scheme = schemes.and_then(|s| s.get(&name)).unwrap_or(&Value::Null);
+                        let read = authorizer(&name, scheme, mechanism, is_http)
+                            .map_err(|what| wrong(&format!("components.securitySchemes.{name}"), &what))?;
+                        authorizers.insert(name.clone(), Arc::new(read));
+                    }
+                    authorizers.get(&name).cloned()
+                }
+            };
+            let (bodies, body_required, required) =
+                validation(document, raw, &operation).map_err(|what| wrong(&operation.id, &what))?;
+            routes.push(Route { operation, authorizer, bodies, body_required, required });
+        }
+        let responses = match document.get("x-amazon-apigateway-gateway-responses") {
+            None => None,
+            Some(Value::Object(all)) => Some(all.iter().map(|(kind, response)| (kind.clone(), gateway_response(response))).collect()),
+            Some(_) => return Err(wrong("x-amazon-apigateway-gateway-responses", "an object is needed")),
+        };
+        Ok(Self {
+            id: format!("local{index:05}"),
+            flavour: if is_http { Flavour::Http } else { Flavour::Rest },
+            routes,
+            responses,
+        })
+    }
+
+    /// What an engineer would want to know before this goes to AWS.
+    pub(crate) fn lint(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for route in &self.routes {
+            let Some(authorizer) = &route.authorizer else { continue };
+            let sources = [Some(&route.operation.tenant), route.operation.sku.as_ref(), route.operation.supplier.as_ref()];
+            for source in sources.into_iter().flatten() {
+                let covered = match source {
+                    auth_core::api::Source::Header(name) => authorizer.sources.iter().any(
+                        |s| matches!(s, IdentitySource::Header(n) if n.eq_ignore_ascii_case(name)),
+                    ),
+                    auth_core::api::Source::Query(name) => {
+                        authorizer.sources.iter().any(|s| matches!(s, IdentitySource::Query(n) if n == name))
+                    }
+                    auth_core::api::Source::Host => false,
+                    auth_core::api::Source::Path(_) | auth_core::api::Source::Token => true,
+                };
+                if authorizer.ttl_seconds > 0 && !covered {
+                    warnings.push(format!(
+                        "{}: authorizer {} keeps its answers {} s, but {} is no identity source of it: an answer for one value would serve another",
+                        route.operation.id,
+                        authorizer.name,
+                        authorizer.ttl_seconds,
+                        String::from(source.clone()),
+                    ));
+                }
+            }
+            if authorizer.ttl_seconds > 0 && authorizer.payload == (Payload::V2 { simple: true }) {
+                warnings.push(format!(
+                    "{}: a simple answer that is kept {} s opens every route of the API",
+                    route.operation.id, authorizer.ttl_seconds
+                ));
+            }
+        }
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    }
+}
+
+fn raw_operation<'a>(document: &'a Value, operation: &Operation) -> Option<&'a Map<String, Value>> {
+    let item = document.get("paths")?.get(operation.path.to_string())?;
+    let (spelling, _) = openapi::METHODS.iter().find(|(_, method)| *method == operation.method)?;
+    item.get(spelling)?.as_object()
+}
+
+fn scheme_name(document: &Value, operation: Option<&Map<String, Value>>) -> Option<String> {
+    let security = operation.and_then(|o| o.get("security")).or_else(|| document.get("security"))?;
+    security.as_array()?.first()?.as_object()?.keys().next().cloned()
+}
+
+fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -> Result<Authorizer, String> {
+    let header = if mechanism == Mechanism::ApiKey { "ApiKey" } else { "Authorization" };
+    let default = Authorizer {
+        name: name.to_owned(),
+        mechanism,
+        payload: if is_http { Payload::V2 { simple: true } } else { Payload::Request },
+        sources: vec![IdentitySource::Header(header.into())],
+        ttl_seconds: 0,
+        validation: None,
+    };
+    let Some(said) = scheme.get("x-amazon-apigateway-authorizer") else { return Ok(default) };
+    let text = |member: &str| said.get(member).and_then(Value::as_str);
+    let payload = match (text("type"), text("authorizerPayloadFormatVersion")) {
+        (Some("token"), None) => Payload::Token,
+        (Some("request"), None) => Payload::Request,
+        (Some("request"), Some("1.0")) => Payload::V1,
+        (Some("request"), Some("2.0")) => {
+            Payload::V2 { simple: said.get("enableSimpleResponses").and_then(Value::as_bool).unwrap_or(false) }
+        }
+        (Some("jwt"), _) => return Err("a native JWT authorizer is not offered by the local gateway".into()),
+        _ => return Err("x-amazon-apigateway-authorizer: type token or request, payload format 1.0 or 2.0".into()),
+    };
+    let ttl_seconds = match said.get("authorizerResultTtlInSeconds") {
+        None if is_http => 0,
+        None => DEFAULT_TTL,
+        Some(ttl) => ttl.as_i64().filter(|t| (0..=MOST_TTL).contains(t)).ok_or("authorizerResultTtlInSeconds: 0 to 3600")?,
+    };
+    let sources: Vec<IdentitySource> = match text("identitySource") {
+        Some(list) => list.split(',').map(|s| identity_source(s.trim())).collect::<Result<_, _>>()?,
+        None if payload == Payload::Token => {
+            vec![IdentitySource::Header(scheme.get("name").and_then(Value::as_str).unwrap_or(header).into())]
+        }
+        None => Vec::new(),
+    };
+    if sources.is_empty() && ttl_seconds > 0 {
+        return Err("identitySource: needed where answers are kept".into());
+    }
+    let validation = match text("identityValidationExpression") {
+        None => None,
+        Some(expression) => {
+            let whole = Regex::new(&format!("^(?:{expression})$")).map_err(|_| "identityValidationExpression: not an expression")?;
+            Some(whole)
+        }
+    };
+    Ok(Authorizer { payload, sources, ttl_seconds, validation, ..default })
+}
+
+fn identity_source(text: &str) -> Result<IdentitySource, String> {
+    let prefixes: [(&str, fn(String) -> IdentitySource); 8] = [
+        ("method.request.header.", IdentitySource::Header),
+        ("$request.header.", IdentitySource::Header),
+        ("method.request.querystring.", IdentitySource::Query),
+        ("$request.querystring.", IdentitySource::Query),
+        ("stageVariables.", IdentitySource::StageVariable),
+        ("$stageVariables.", IdentitySource::StageVariable),
+        ("context.", IdentitySource::Context),
+        ("$context.", IdentitySource::Context),
+    ];
+    prefixes
+        .iter()
+        .find_map(|(prefix, make)| text.strip_prefix(prefix).filter(|n| !n.is_empty()).map(|n| make(n.to_owned())))
+        .ok_or_else(|| format!("identitySource: {text} is not one"))
+}
+
+type Validation = (Vec<(String, Validator)>, bool, Vec<(String, String)>);
+
+fn validation(document: &Value, raw: Option<&Map<String, Value>>, operation: &Operation) -> Result<Validation, String> {
+    let nothing = (Vec::new(), false, Vec::new());
+    let Some(raw) = raw else { return Ok(nothing) };
+    let named = raw.get("x-amazon-apigateway-request-validator").or_else(|| document.get("x-amazon-apigateway-request-validator"));
+    let Some(name) = named.and_then(Value::as_str) else { return Ok(nothing) };
+    let validators = document.get("x-amazon-apigateway-request-validators");
+    let Some(validator) = validators.and_then(|v| v.get(name)) else {
+        return Err(format!("x-amazon-apigateway-request-validators has no {name}"));
+    };
+    let on = |what: &str| validator.get(what).and_then(Value::as_bool).unwrap_or(false);
+    let mut bodies = Vec::new();
+    let body = raw.get("requestBody");
+    if on("validateRequestBody") {
+        let content = body.and_then(|b| b.get("content")).and_then(Value::as_object);
+        for (media_type, content) in content.into_iter().flatten() {
+            let Some(schema) = content.get("schema") else { continue };
+            // References go to the document's own components.
+            let whole = json!({"allOf": [schema], "components": document.get("components")});
+            let built = jsonschema::options().build(&whole);
+            let built = built.map_err(|_| format!("requestBody.content.{media_type}.schema: not a JSON schema"))?;
+            bodies.push((media_type.to_ascii_lowercase(), built));
+        }
+    }
+    let mut required = Vec::new();
+    if on("validateRequestParameters") {
+        let item = document.get("paths").and_then(|p| p.get(PathTemplate::to_string(&operation.path)));
+        let lists = [Some(raw), item.and_then(Value::as_object)];
+        for parameter in lists.into_iter().flatten().filter_map(|l| l.get("parameters")).filter_map(Value::as_array).flatten() {
+            let text = |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            if parameter.get("required").and_then(Value::as_bool).unwrap_or(false) && text("in") != "path" {
+                required.push((text("in"), text("name")));
+            }
+        }
+    }
+    let body_required = body.and_then(|b| b.get("required")).and_then(Value::as_bool).unwrap_or(false);
+    Ok((bodies, body_required, required))
+}
+
+fn gateway_response(response: &Value) -> GatewayResponse {
+    let status = response.get("statusCode");
+    let status = status.and_then(|s| s.as_u64().or_else(|| s.as_str().and_then(|t| t.parse().ok())));
+    let headers = response.get("responseParameters").and_then(Value::as_object).into_iter().flatten();
+    let template = response.get("responseTemplates").and_then(|t| t.get("application/json")).and_then(Value::as_str);
+    GatewayResponse {
+        status: status.and_then(|s| u16::try_from(s).ok()),
+        headers: headers
+            .filter_map(|(name, mapping)| {
+                let name = name.strip_prefix("gatewayresponse.header.")?;
+                Some((name.to_owned(), mapping.as_str()?.to_owned()))
+            })
+            .collect(),
+        template: template.map(str::to_owned),
+    }
+}

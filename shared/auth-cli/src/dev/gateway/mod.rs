@@ -1,0 +1,420 @@
+//! A gateway on loopback that treats authorizers as Amazon API Gateway does. It routes, asks the authorizer, evaluates
+//! what it answered for every request anew, meters, validates, calls the backend; in that order.
+
+pub(crate) mod config;
+mod events;
+mod policy;
+mod responses;
+
+use super::log::Log;
+use auth_core::api::{Mechanism, PathParameters, find_operation};
+use auth_core::audit::AuditLine;
+use auth_core::records::Rate;
+use auth_core::refusal::{Reason, Refusal};
+use auth_core::settings::HttpApiResponse;
+use auth_core::time::Timestamp;
+use auth_edge::clock;
+use auth_edge::report::Sink as _;
+use auth_store::gate::Gate;
+use bytes::Bytes;
+use config::{Authorizer, Flavour, GatewayApi, IdentitySource, Payload, Route};
+use events::Incoming;
+pub(crate) use events::REGION;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use policy::Effect;
+use responses::{Kind, Variables};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// The stage that everything is deployed to.
+pub(crate) const STAGE: &str = "dev";
+
+/// API Gateway's own limits.
+const MOST_HEADER_BYTES: usize = 10_240;
+const MOST_BODY_BYTES: usize = 10 * 1024 * 1024;
+const MOST_ARN_BYTES: usize = 1600;
+const MOST_RESOURCE_BYTES: usize = 512;
+
+/// How many authorizer answers are kept.
+const MOST_KEPT: usize = 10_000;
+
+/// The gateway and what stands behind it.
+pub(crate) struct Gateway {
+    pub(crate) apis: Vec<GatewayApi>,
+    pub(crate) gate: Gate,
+    pub(crate) log: Log,
+    /// Usage plans, by the value of the key that an authorizer names.
+    pub(crate) plans: HashMap<String, Rate>,
+    kept: Mutex<HashMap<Vec<String>, (Timestamp, Value)>>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+    day: i64,
+    used_today: u32,
+}
+
+/// What the authorizer said, or what is answered instead.
+enum Asked {
+    Output(Value),
+    Instead(Kind),
+}
+
+impl Gateway {
+    pub(crate) fn new(apis: Vec<GatewayApi>, gate: Gate, log: Log, plans: HashMap<String, Rate>) -> Self {
+        Self { apis, gate, log, plans, kept: Mutex::new(HashMap::new()), buckets: Mutex::new(HashMap::new()) }
+    }
+
+    /// Forgets every authorizer answer, as `FlushStageAuthorizersCache` does.
+    pub(crate) fn flush_authorizers_cache(&self) {
+        if let Ok(mut kept) = self.kept.lock() {
+            kept.clear();
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(
+        &self,
+        request: http::Request<hyper::body::Incoming>,
+        from: SocketAddr,
+    ) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let request_id = match clock::random::<16>() {
+            Ok(bits) => events::uuid(bits),
+            Err(_) => return plain(500, "Internal server error").map(body_of),
+        };
+        let header_bytes: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+        let response = if header_bytes + parts.uri.to_string().len() > MOST_HEADER_BYTES {
+            plain(431, "Request Header Fields Too Large")
+        } else {
+            match Limited::new(body, MOST_BODY_BYTES).collect().await {
+                Ok(body) => {
+                    let incoming = Incoming::new(parts, body.to_bytes(), from, request_id.clone());
+                    self.route(incoming).await
+                }
+                Err(error) if error.is::<LengthLimitError>() => plain(413, "Request Too Long"),
+                Err(_) => plain(400, "Bad Request"),
+            }
+        };
+        let mut response = response.map(body_of);
+        if let Ok(id) = request_id.parse() {
+            response.headers_mut().insert("x-amzn-requestid", id);
+        }
+        response
+    }
+
+    async fn route(&self, incoming: Incoming) -> Response<String> {
+        // The product's own endpoints: an HTTP API without an authorizer.
+        let path = incoming.path.as_str();
+        let ours = |paths: &[&str]| paths.contains(&path);
+        if ours(&token::TOKEN_PATHS) || ours(&token::METADATA_PATHS) || ours(&[token::REVOKE_PATH, token::JWKS_PATH]) {
+            return match incoming.lambda_request_v2("auth", None, &[]) {
+                Some(request) => token::handle(&self.gate, &self.log, request).await,
+                None => plain(400, "Bad Request"),
+            };
+        }
+        if path == login::LOGIN_PATH {
+            return match incoming.lambda_request_v2("auth", None, &[]) {
+                Some(request) => login::handle(&self.gate, &self.log, request).await,
+                None => plain(400, "Bad Request"),
+            };
+        }
+        let all = self.apis.iter().flat_map(|api| api.routes.iter().map(move |route| ((api, route), &route.operation)));
+        match find_operation(all, &incoming.method, path) {
+            Some(((api, route), _, parameters)) => self.operation(api, route, &parameters, incoming).await,
+            None => {
+                let variables = incoming.variables();
+                self.note(&incoming, None, "gateway", &Reason::new(Refusal::EndpointNotAssigned, "no such route"));
+                if self.apis.iter().all(|api| api.flavour == Flavour::Http) {
+                    return plain(404, "Not Found");
+                }
+                responses::respond(self.apis.first().filter(|_| self.apis.len() == 1), Kind::MissingAuthenticationToken, Mechanism::None, &variables)
+            }
+        }
+    }
+
+    async fn operation(
+        &self,
+        api: &GatewayApi,
+        route: &Route,
+        parameters: &PathParameters,
+        incoming: Incoming,
+    ) -> Response<String> {
+        let arn = incoming.arn(&api.id);
+        if arn.len() > MOST_ARN_BYTES {
+            return plain(414, "Request URI too long");
+        }
+        let mut variables = incoming.variables();
+        let mechanism = route.operation.mechanism;
+        let refuse = |kind: Kind, variables: &Variables| match api.flavour {
+            Flavour::Rest => responses::respond(Some(api), kind, mechanism, variables),
+            Flavour::Http => http_api_refusal(kind),
+        };
+        let mut context = None;
+        if let Some(authorizer) = &route.authorizer {
+            let output = match self.ask(api, route, authorizer, parameters, &incoming, &arn).await {
+                Asked::Output(output) => output,
+                Asked::Instead(kind) => return refuse(kind, &variables),
+            };
+            let checked = check_output(&output, authorizer, &arn, api.flavour);
+            let (effect, given) = match checked {
+                Ok(checked) => checked,
+                Err(what) => {
+                    self.log.warn(&format!("authorizer {}: {what}", authorizer.name));
+                    return refuse(Kind::AuthorizerConfiguration, &variables);
+                }
+            };
+            variables.authorizer.clone_from(&given);
+            match effect {
+                Effect::Allow => {}
+                Effect::ExplicitDeny => return refuse(Kind::AccessDenied { explicit: true }, &variables),
+                Effect::NoMatch => return refuse(Kind::AccessDenied { explicit: false }, &variables),
+            }
+            if let Some((kind, wait)) = output.get("usageIdentifierKey").and_then(Value::as_str).and_then(|key| self.meter(key)) {
+                variables.retry_after_seconds = wait;
+                self.note(&incoming, Some(route), "gateway", &Reason::new(Refusal::RateLimited, "over the usage plan"));
+                return refuse(kind, &variables);
+            }
+            context = Some(given);
+        }
+        if let Err((kind, what)) = validate(route, &incoming) {
+            self.note(&incoming, Some(route), "gateway", &Reason::new(Refusal::InvalidRequest, what));
+            return refuse(kind, &variables);
+        }
+        let request = match api.flavour {
+            Flavour::Rest => incoming.lambda_request_v1(&api.id, route, context, parameters),
+            Flavour::Http => incoming.lambda_request_v2(&api.id, context, parameters),
+        };
+        let Some(request) = request else { return plain(400, "Bad Request") };
+        let guard = whoami::Guard::BehindAuthorizer;
+        let mut response = whoami::handle(&self.gate, guard, &self.log.refusals_only(), request).await;
+        if api.flavour == Flavour::Rest
+            && let Some(challenge) = response.headers_mut().remove(http::header::WWW_AUTHENTICATE)
+        {
+            // API Gateway renames it in every answer of a proxy integration.
+            response.headers_mut().insert("x-amzn-remapped-www-authenticate", challenge);
+        }
+        response
+    }
+
+    async fn ask(
+        &self,
+        api: &GatewayApi,
+        route: &Route,
+        authorizer: &Authorizer,
+        parameters: &PathParameters,
+        incoming: &Incoming,
+        arn: &str,
+    ) -> Asked {
+        let mut identity = Vec::new();
+        for source in &authorizer.sources {
+            match incoming.identity(source, route) {
+                Some(value) => identity.push(value),
+                None => {
+                    let (refusal, why) = match authorizer.mechanism {
+                        Mechanism::ApiKey => (Refusal::InvalidApiKey, "no ApiKey header"),
+                        _ => (Refusal::MissingToken, "no Authorization header"),
+                    };
+                    let why = match source {
+                        IdentitySource::Header(name) if ["authorization", "apikey"].contains(&name.to_ascii_lowercase().as_str()) => why,
+                        _ => "an identity source is missing",
+                    };
+                    self.note(incoming, Some(route), "gateway", &Reason::new(refusal, why));
+                    return Asked::Instead(Kind::Unauthorized);
+                }
+            }
+        }
+        let token = (authorizer.payload == Payload::Token).then(|| identity.first().cloned().unwrap_or_default());
+        if let (Some(expression), Some(token)) = (&authorizer.validation, &token)
+            && !expression.is_match(token)
+        {
+            let reason = Reason::new(Refusal::InvalidToken, "does not match identityValidationExpression");
+            self.note(incoming, Some(route), "gateway", &reason);
+            return Asked::Instead(Kind::Unauthorized);
+        }
+        // API, authorizer and identity; never the path, which is why a policy must fit every path.
+        let key: Vec<String> = [api.id.clone(), authorizer.name.clone()].into_iter().chain(identity).collect();
+        let now = clock::now();
+        if let Some(output) = self.kept_for(&key, authorizer.ttl_seconds, now) {
+            return Asked::Output(output);
+        }
+        let event = incoming.authorizer_event(&api.id, route, authorizer, parameters, arn, token.as_deref(), key.get(2..).unwrap_or_default());
+        let simple = match authorizer.payload {
+            Payload::V2 { simple: true } => HttpApiResponse::Simple,
+            _ => HttpApiResponse::Policy,
+        };
+        let id = &incoming.request_id;
+        let result = match authorizer.mechanism {
+            Mechanism::ApiKey => api_key_authorizer::handle(&self.gate, simple, &self.log, &event, id).await,
+            _ => jwt_authorizer::handle(&self.gate, simple, &self.log, &event, id).await,
+        };
+        match result {
+            Ok(output) => {
+                self.keep(key, authorizer, &output, arn, now);
+                Asked::Output(output)
+            }
+            Err(failure) if failure.to_string() == "Unauthorized" => Asked::Instead(Kind::Unauthorized),
+            Err(_) => Asked::Instead(Kind::AuthorizerFailure),
+        }
+    }
+
+    fn kept_for(&self, key: &[String], ttl_seconds: i64, now: Timestamp) -> Option<Value> {
+        let kept = self.kept.lock().ok()?;
+        let (at, output) = kept.get(key)?;
+        (0..ttl_seconds).contains(&now.since(*at)).then(|| output.clone())
+    }
+
+    fn keep(&self, key: Vec<String>, authorizer: &Authorizer, output: &Value, arn: &str, now: Timestamp) {
+        let resources = output.get("policyDocument").map(policy::resources).unwrap_or_default();
+        if let Some(long) = resources.iter().find(|r| r.len() > MOST_RESOURCE_BYTES) {
+            self.log.warn(&format!("authorizer {}: a resource of {} characters; 512 is the most", authorizer.name, long.len()));
+        }
+        if authorizer.ttl_seconds == 0 {
+            return;
+        }
+        if resources.len() == 1 && resources.first().is_some_and(|r| r == arn) {
+            self.log.warn(&format!(
+                "authorizer {}: its policy names this request alone, but is kept {} s: the next route will be refused",
+                authorizer.name, authorizer.ttl_seconds
+            ));
+        }
+        if let Ok(mut kept) = self.kept.lock() {
+            if kept.len() >= MOST_KEPT {
+                kept.clear();
+            }
+            kept.insert(key, (now, output.clone()));
+        }
+    }
+
+    /// Takes a request from the usage plan of a key; `None` if there is one left, or no plan.
+    fn meter(&self, key: &str) -> Option<(Kind, u64)> {
+        let rate = self.plans.get(key)?;
+        let mut buckets = self.buckets.lock().ok()?;
+        let (started, now) = (clock::start(), clock::now());
+        let day = now.0.div_euclid(86_400);
+        let per_second = rate.per_second.map(f64::from);
+        let burst = rate.burst.or(rate.per_second).map_or(1.0, f64::from).max(1.0);
+        let bucket = buckets.entry(key.to_owned()).or_insert(Bucket { tokens: burst, filled_at: started, day, used_today: 0 });
+        if bucket.day != day {
+            (bucket.day, bucket.used_today) = (day, 0);
+        }
+        if let Some(per_second) = per_second {
+            let elapsed = started.saturating_duration_since(bucket.filled_at).as_secs_f64();
+            bucket.tokens = (bucket.tokens + elapsed * per_second).min(burst);
+            bucket.filled_at = started;
+            if bucket.tokens < 1.0 {
+                let wait = if per_second > 0.0 { ((1.0 - bucket.tokens) / per_second).ceil() } else { 3600.0 };
+                return Some((Kind::Throttled, wait as u64));
+            }
+        }
+        if rate.per_day.is_some_and(|most| bucket.used_today >= most) {
+            let wait = 86_400 - now.0.rem_euclid(86_400);
+            return Some((Kind::QuotaExceeded, u64::try_from(wait).unwrap_or(86_400)));
+        }
+        if per_second.is_some() {
+            bucket.tokens -= 1.0;
+        }
+        bucket.used_today = bucket.used_today.saturating_add(1);
+        None
+    }
+
+    /// A line for what the gateway refused by itself.
+    fn note(&self, incoming: &Incoming, route: Option<&Route>, kind: &'static str, reason: &Reason) {
+        let mut line = AuditLine::new(kind, clock::now(), &incoming.request_id);
+        line.method = Some(auth_core::audit::cut(&incoming.method));
+        line.route = route.map(|r| r.operation.path.to_string());
+        line.refused(reason);
+        self.log.write(&line);
+    }
+}
+
+/// What an authorizer's output means for one request, and the context to hand on.
+fn check_output(
+    output: &Value,
+    authorizer: &Authorizer,
+    arn: &str,
+    flavour: Flavour,
+) -> Result<(Effect, Map<String, Value>), String> {
+    let output = output.as_object().ok_or("the answer is not an object")?;
+    let empty = Map::new();
+    let context = match output.get("context") {
+        None | Some(Value::Null) => &empty,
+        Some(Value::Object(context)) => context,
+        Some(_) => return Err("context is not an object".into()),
+    };
+    if authorizer.payload == (Payload::V2 { simple: true }) {
+        let allowed = output.get("isAuthorized").and_then(Value::as_bool).ok_or("isAuthorized is not true or false")?;
+        return Ok((if allowed { Effect::Allow } else { Effect::NoMatch }, context.clone()));
+    }
+    let document = output.get("policyDocument").filter(|d| d.is_object()).ok_or("no policyDocument")?;
+    let effect = policy::evaluate(document, arn)?;
+    let mut given = Map::new();
+    for (name, value) in context {
+        let value = match value {
+            Value::String(text) => text.clone().into(),
+            // A REST API hands numbers and booleans on as texts.
+            Value::Number(_) | Value::Bool(_) if flavour == Flavour::Rest => value.to_string().into(),
+            Value::Number(_) | Value::Bool(_) => value.clone(),
+            _ => return Err(format!("context.{name} is neither text, number nor boolean")),
+        };
+        given.insert(name.clone(), value);
+    }
+    if let Some(principal) = output.get("principalId").and_then(Value::as_str) {
+        given.insert("principalId".into(), principal.into());
+    }
+    Ok((effect, given))
+}
+
+fn validate(route: &Route, incoming: &Incoming) -> Result<(), (Kind, &'static str)> {
+    let missing = route.required.iter().any(|(place, name)| match place.as_str() {
+        "header" => incoming.header_values(name).is_empty(),
+        "query" => !incoming.query.iter().any(|(n, _)| n == name),
+        _ => false,
+    });
+    if missing {
+        return Err((Kind::BadRequestParameters, "a required parameter is missing"));
+    }
+    if route.bodies.is_empty() {
+        return Ok(());
+    }
+    // API Gateway validates a body by the model of its media type, and one without a media type as JSON. A body of a
+    // type without a model is not validated: the backend must refuse it.
+    let media_type = incoming.media_type().unwrap_or_else(|| "application/json".into());
+    let Some((_, validator)) = route.bodies.iter().find(|(model, _)| *model == media_type) else { return Ok(()) };
+    if incoming.body.is_empty() && !route.body_required {
+        return Ok(());
+    }
+    match auth_core::json::parse(&incoming.body) {
+        Ok(body) if validator.is_valid(&body) => Ok(()),
+        _ => Err((Kind::BadRequestBody, "the body does not meet the API's schema")),
+    }
+}
+
+/// An HTTP API has fixed answers.
+fn http_api_refusal(kind: Kind) -> Response<String> {
+    match kind {
+        Kind::Unauthorized => plain(401, "Unauthorized"),
+        Kind::AccessDenied { .. } => plain(403, "Forbidden"),
+        Kind::Throttled | Kind::QuotaExceeded => plain(429, "Too Many Requests"),
+        Kind::BadRequestBody | Kind::BadRequestParameters => plain(400, "Bad Request"),
+        Kind::MissingAuthenticationToken => plain(404, "Not Found"),
+        Kind::AuthorizerFailure | Kind::AuthorizerConfiguration => plain(500, "Internal Server Error"),
+    }
+}
+
+fn plain(status: u16, message: &str) -> Response<String> {
+    let mut response = Response::new(json!({ "message": message }).to_string());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn body_of(text: String) -> Full<Bytes> {
+    Full::new(Bytes::from(text))
+}

@@ -1,0 +1,72 @@
+//! What `dev` says while it runs: one readable line a decision.
+
+use auth_core::audit::{AuditLine, Outcome};
+use auth_edge::report::Sink;
+use std::io::Write as _;
+
+/// Writes decisions to standard output, as people read them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    refusals_only: bool,
+}
+
+impl Log {
+    pub(crate) fn new() -> Self {
+        Self { refusals_only: false }
+    }
+
+    /// For what stands behind an authorizer, which has already told who passed.
+    pub(crate) fn refusals_only(self) -> Self {
+        Self { refusals_only: true }
+    }
+
+    /// Something that an engineer should know.
+    pub(crate) fn warn(self, text: &str) {
+        self.say(&format!("warning: {text}"));
+    }
+
+    fn say(self, text: &str) {
+        // Standard output may be closed; the answer to the caller does not hang on it.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+}
+
+impl Sink for Log {
+    fn write(&self, line: &AuditLine) {
+        if self.refusals_only && line.outcome == Outcome::Allowed {
+            return;
+        }
+        self.say(&readable(line));
+    }
+}
+
+fn readable(line: &AuditLine) -> String {
+    let time = line.time.get(11..19).unwrap_or_default();
+    let outcome = match line.outcome {
+        Outcome::Allowed => "allowed",
+        Outcome::Refused => "refused",
+        Outcome::Broken => "broken ",
+    };
+    let mut text = format!("{time} {outcome} {:<7}", line.kind);
+    let who = match (&line.client_id, &line.tenant) {
+        (Some(client), Some(tenant)) => format!("{client} for {tenant}"),
+        (Some(client), None) => client.clone(),
+        (None, Some(tenant)) => format!("somebody of {tenant}"),
+        (None, None) => "somebody".into(),
+    };
+    text.push_str(&format!(" {who}"));
+    if let Some(login) = &line.user_login {
+        text.push_str(&format!(" as {login}"));
+    }
+    if let (Some(method), Some(route)) = (&line.method, &line.route) {
+        text.push_str(&format!("  {method} {route}"));
+    }
+    if let (Some(code), Some(error)) = (line.code, line.error) {
+        text.push_str(&format!("  {code} {error}"));
+    }
+    if let Some(why) = &line.why {
+        text.push_str(&format!(": {why}"));
+    }
+    // A caller's text must not write to the terminal.
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

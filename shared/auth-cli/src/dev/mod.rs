@@ -1,0 +1,325 @@
+//! `countersign dev`: an embedded DynamoDB, a secret store, the functions and a gateway, on loopback.
+
+mod demo;
+mod gateway;
+mod log;
+mod secrets;
+mod seed;
+
+use auth_core::keyring::{Keyring, KeyringDocument};
+use auth_core::settings::Settings;
+use auth_edge::answer::usage_key;
+use auth_store::aws::Aws;
+use auth_store::gate::Gate;
+use auth_store::keygen;
+use bytes::Bytes;
+use gateway::Gateway;
+use gateway::config::GatewayApi;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use secrets::Secrets;
+use seed::{Seed, Source};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+const TABLE: &str = "countersign";
+const SECRET: &str = "countersign/keyring";
+
+/// What `dev` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The gateway's port on loopback; 0 picks a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Keep table and secrets in this folder across starts; in memory if not given.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Start with the clients, keys and tenants of this file (JSON or YAML) instead of the demo's.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+    /// Serve the APIs of this OpenAPI 3 document instead of the demo's.
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+    /// Write addresses, variables and credentials to this file as JSON, once everything listens.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// Why the command ends: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// What was asked for cannot be done as it was asked.
+    Usage(String),
+    /// Something does not work.
+    Broken(String),
+}
+
+impl Trouble {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Broken(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(text) | Self::Broken(text)) = self;
+        f.write_str(&text.replace(['\n', '\r'], " "))
+    }
+}
+
+fn broken(error: impl fmt::Display) -> Trouble {
+    Trouble::Broken(error.to_string())
+}
+
+/// Runs until Ctrl-C.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
+    let listener = listen(arguments.port).await?;
+    let url = format!("http://{}", listener.local_addr().map_err(broken)?);
+
+    // What the caller gave is read before anything is made.
+    let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
+    let (mut seed, folder, is_demo) = match &arguments.seed {
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+            (Seed::parse(&text, &name)?, path.parent().map(Path::to_owned).unwrap_or_default(), false)
+        }
+        None => (demo::seed()?, PathBuf::new(), true),
+    };
+    let given = match given {
+        Some(given) if is_demo => {
+            demo::adopt(&mut seed, &given)?;
+            Some(given)
+        }
+        None if is_demo => Some(demo::openapi()?),
+        other => other,
+    };
+    let issuer = seed.issuer.clone().unwrap_or_else(|| url.clone());
+    let (apis, documents) = seed::apis(&seed, &folder, given.as_ref(), &issuer)?;
+    let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i)).collect::<Result<Vec<_>, _>>()?;
+
+    let data = Data::open(arguments.data.as_deref())?;
+    let is_new = data.secrets.current(SECRET).is_none();
+    let keyring = match data.secrets.current(SECRET) {
+        Some(text) => Keyring::parse(&text).map_err(broken)?,
+        None => {
+            let document = new_keyring(&seed, &folder)?;
+            data.secrets.put(SECRET, &document.to_text()).map_err(Trouble::Broken)?;
+            Keyring::parse(&document.to_text()).map_err(broken)?
+        }
+    };
+    for api in &apis {
+        if keyring.signing_key(api.token.alg).is_none() {
+            let text = format!("apis: API {} wants {}, but the keyring has no such key", api.name, api.token.alg.as_str());
+            return Err(Trouble::Usage(text));
+        }
+    }
+
+    let engine = listen(0).await?;
+    let dynamodb = format!("http://{}", engine.local_addr().map_err(broken)?);
+    tokio::spawn(dynoxide::server::serve_on(engine, data.database));
+    let vault = listen(0).await?;
+    let secretsmanager = format!("http://{}", vault.local_addr().map_err(broken)?);
+    let environment = seed.environment.as_str().to_owned();
+    let env = BTreeMap::from([
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.clone()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secretsmanager.clone()),
+        ("AWS_REGION", gateway::REGION.to_owned()),
+        ("AWS_ACCESS_KEY_ID", "local".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("KEYRING_SECRET_ID", SECRET.to_owned()),
+        ("ISSUER", issuer.clone()),
+        ("ENVIRONMENT", environment),
+    ]);
+    // What is not said here may be set from outside, as on AWS: caches, leeway.
+    let read = |name: &str| env.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_")));
+    let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
+    let aws = Aws::read(read).map_err(broken)?;
+    let gate = Gate::new(&aws, &settings);
+
+    let log = log::Log::new();
+    let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
+    let gateway = Arc::new(Gateway::new(gateways, gate, log, plans));
+    let served = Arc::clone(&gateway);
+    tokio::spawn(serve_vault(vault, Arc::new(data.secrets), Arc::clone(&gateway)));
+
+    let mut made = Vec::new();
+    gateway.gate.store.ensure_table().await.map_err(broken)?;
+    if is_new {
+        let (records, secrets) = seed::records(&seed, &apis, &keyring)?;
+        made = secrets;
+        let total = records.len();
+        let mut told = 0;
+        let progress = |written: usize| {
+            if written - told >= 10_000 {
+                told = written;
+                let _ = writeln!(std::io::stderr().lock(), "seeding: {written} of {total} records");
+            }
+        };
+        gateway.gate.store.load(records, progress).await.map_err(broken)?;
+        gateway.gate.store.bump_catalog().await.map_err(broken)?;
+    } else {
+        log.warn("the data folder holds a deployment already: it is used as it stands, and no seed is applied");
+    }
+
+    tokio::spawn(serve(listener, served));
+    for warning in gateway.apis.iter().flat_map(GatewayApi::lint) {
+        log.warn(&warning);
+    }
+    let demo = demo::credentials(&seed, &made);
+    let mut text = format!("listening on {url}\n");
+    for made in &made {
+        text.push_str(&format!("made for client {}: client_secret {}\n", made.client_id, made.secret.expose()));
+    }
+    if is_demo {
+        text.push_str(&demo::greeting(&url, &keyring, &seed, arguments.openapi.is_some()));
+    }
+    text.push_str("\nThe same table and secrets for other programs (cargo lambda, AWS CLI):\n");
+    for (name, value) in &env {
+        text.push_str(&format!("  export {name}={value}\n"));
+    }
+    text.push_str("\nEach decision follows as one line. Ctrl-C ends.\n");
+    let _ = write!(std::io::stdout().lock(), "{text}");
+    if let Some(path) = &arguments.ready_file {
+        let ready = json!({
+            "gateway": url, "token_endpoint": format!("{url}{}", token::TOKEN_PATHS[0]), "issuer": issuer,
+            "dynamodb_endpoint": dynamodb, "secretsmanager_endpoint": secretsmanager, "env": env, "demo": demo,
+        });
+        write_whole(path, &ready.to_string()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
+    }
+    wait_for_end().await;
+    let _ = writeln!(std::io::stdout().lock(), "stopped");
+    Ok(())
+}
+
+async fn listen(port: u16) -> Result<TcpListener, Trouble> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+        let what = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "is in use; choose another with --port, or --port 0".to_owned(),
+            _ => format!("cannot be opened: {error}"),
+        };
+        Trouble::Usage(format!("port {port} {what}"))
+    })
+}
+
+struct Data {
+    database: dynoxide::Database,
+    secrets: Secrets,
+}
+
+impl Data {
+    fn open(folder: Option<&Path>) -> Result<Self, Trouble> {
+        let Some(folder) = folder else {
+            let database = dynoxide::Database::memory().map_err(broken)?;
+            return Ok(Self { database, secrets: Secrets::open(None).map_err(Trouble::Broken)? });
+        };
+        let wrong = |e: &dyn fmt::Display| Trouble::Usage(format!("{}: {e}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(|e| wrong(&e))?;
+        let table = folder.join("table.sqlite");
+        let database = dynoxide::Database::new(&table.to_string_lossy()).map_err(|e| wrong(&e))?;
+        let secrets = Secrets::open(Some(folder.join("secrets.json"))).map_err(Trouble::Usage)?;
+        Ok(Self { database, secrets })
+    }
+}
+
+fn new_keyring(seed: &Seed, folder: &Path) -> Result<KeyringDocument, Trouble> {
+    let Some(path) = &seed.keyring else { return keygen::new_keyring().map_err(broken) };
+    let path = folder.join(path);
+    let name = path.display().to_string();
+    let text = std::fs::read(&path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+    let jwks = auth_core::json::parse(&text).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+    let (pepper, sealing) = (keygen::random().map_err(broken)?, keygen::random().map_err(broken)?);
+    KeyringDocument::from_jwks(&jwks, pepper, sealing).map_err(|e| Trouble::Usage(format!("{name}: {e}")))
+}
+
+/// Writes a file so that a reader finds it whole or not at all. It holds credentials.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("partial");
+    secrets::write_private(&beside, text.as_bytes())?;
+    std::fs::rename(beside, path)
+}
+
+async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
+    loop {
+        let Ok((stream, from)) = listener.accept().await else { continue };
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let gateway = Arc::clone(&gateway);
+                async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, from).await) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// The secret store, and beside it the one call of API Gateway that is of use here.
+async fn serve_vault(listener: TcpListener, secrets: Arc<Secrets>, gateway: Arc<Gateway>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (secrets, gateway) = (Arc::clone(&secrets), Arc::clone(&gateway));
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let (secrets, gateway) = (Arc::clone(&secrets), Arc::clone(&gateway));
+                async move { Ok::<_, std::convert::Infallible>(vault(request, &secrets, &gateway).await) }
+            });
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn vault(
+    request: Request<hyper::body::Incoming>,
+    secrets: &Secrets,
+    gateway: &Gateway,
+) -> Response<Full<Bytes>> {
+    if request.method() == http::Method::DELETE && request.uri().path().ends_with("/cache/authorizers") {
+        gateway.flush_authorizers_cache();
+        return answer(202, &Value::Null);
+    }
+    let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default().to_owned();
+    let body = match http_body_util::Limited::new(request.into_body(), 1 << 20).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return answer(400, &json!({"__type": "InvalidRequestException"})),
+    };
+    let Some(operation) = target.strip_prefix("secretsmanager.") else {
+        return answer(400, &json!({"__type": "UnknownOperationException"}));
+    };
+    let (status, output) = secrets.call(operation, &serde_json::from_slice(&body).unwrap_or_default());
+    answer(status, &output)
+}
+
+fn answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = http::HeaderValue::from_static("application/x-amz-json-1.1");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+async fn wait_for_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

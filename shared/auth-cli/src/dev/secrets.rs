@@ -1,0 +1,216 @@
+//! A secret store that speaks the calls of Secrets Manager that are used here, with its staging labels.
+
+use auth_core::time::Timestamp;
+use auth_edge::clock;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// All secrets; in memory, or in one file that only its owner reads.
+pub(crate) struct Secrets {
+    state: Mutex<BTreeMap<String, Secret>>,
+    file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Secret {
+    versions: BTreeMap<String, Version>,
+    created_at: Timestamp,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Version {
+    text: String,
+    stages: Vec<String>,
+    created_at: Timestamp,
+}
+
+/// An error as Secrets Manager spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ApiError(&'static str, &'static str);
+
+const NOT_FOUND: ApiError = ApiError("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+const INVALID: ApiError = ApiError("InvalidParameterException", "A parameter is missing or not of its form.");
+
+impl Secrets {
+    pub(crate) fn open(file: Option<PathBuf>) -> Result<Self, String> {
+        let state = match &file {
+            Some(path) if path.exists() => {
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+                serde_json::from_str(&text).map_err(|_| format!("{}: not a file of secrets", path.display()))?
+            }
+            _ => BTreeMap::new(),
+        };
+        Ok(Self { state: Mutex::new(state), file })
+    }
+
+    /// The current text of a secret.
+    pub(crate) fn current(&self, id: &str) -> Option<String> {
+        let state = self.state.lock().ok()?;
+        staged(state.get(id)?, CURRENT).map(|(_, version)| version.text.clone())
+    }
+
+    /// Creates a secret, or gives it a new current version.
+    pub(crate) fn put(&self, id: &str, text: &str) -> Result<(), String> {
+        let name = if self.current(id).is_some() { "PutSecretValue" } else { "CreateSecret" };
+        let member = if name == "CreateSecret" { "Name" } else { "SecretId" };
+        let (status, _) = self.call(name, &json!({member: id, "SecretString": text}));
+        if status == 200 { Ok(()) } else { Err("the secret cannot be written".into()) }
+    }
+
+    /// Answers one call: `operation` is what stands in `X-Amz-Target` after the dot.
+    pub(crate) fn call(&self, operation: &str, input: &Value) -> (u16, Value) {
+        let result = self.state.lock().map_err(|_| INVALID).and_then(|mut state| {
+            let mut next = state.clone();
+            let answer = answer(&mut next, operation, input)?;
+            self.keep(&next)?;
+            *state = next;
+            Ok(answer)
+        });
+        match result {
+            Ok(answer) => (200, answer),
+            Err(ApiError(kind, text)) => (400, json!({"__type": kind, "Message": text, "message": text})),
+        }
+    }
+
+    fn keep(&self, state: &BTreeMap<String, Secret>) -> Result<(), ApiError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let failed = |_| ApiError("InternalServiceError", "The file of secrets cannot be written.");
+        let text = serde_json::to_vec(state).map_err(|_| INVALID)?;
+        let beside = path.with_extension("new");
+        write_private(&beside, &text).map_err(failed)?;
+        std::fs::rename(&beside, path).map_err(failed)
+    }
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &std::path::Path, text: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text)
+}
+
+fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) -> Result<Value, ApiError> {
+    let text = |name: &str| input.get(name).and_then(Value::as_str);
+    let now = clock::now();
+    let token = || match text("ClientRequestToken") {
+        Some(token) => Ok(token.to_owned()),
+        None => clock::random::<16>().map(|bits| auth_core::secret::hex(&bits)).map_err(|_| INVALID),
+    };
+    if operation == "CreateSecret" {
+        let name = text("Name").ok_or(INVALID)?;
+        if state.contains_key(name) {
+            return Err(ApiError("ResourceExistsException", "A secret of this name exists."));
+        }
+        let mut secret = Secret { versions: BTreeMap::new(), created_at: now };
+        let mut version_id = Value::Null;
+        if let Some(value) = text("SecretString") {
+            let id = token()?;
+            let version = Version { text: value.to_owned(), stages: vec![CURRENT.into()], created_at: now };
+            secret.versions.insert(id.clone(), version);
+            version_id = id.into();
+        }
+        state.insert(name.to_owned(), secret);
+        return Ok(json!({"ARN": arn(name), "Name": name, "VersionId": version_id}));
+    }
+    let id = text("SecretId").ok_or(INVALID)?;
+    let name = state.keys().find(|name| *name == id || arn(name) == id).cloned().ok_or(NOT_FOUND)?;
+    let secret = state.get_mut(&name).ok_or(NOT_FOUND)?;
+    match operation {
+        "GetSecretValue" => {
+            let found = match (text("VersionId"), text("VersionStage")) {
+                (Some(version), _) => secret.versions.get_key_value(version),
+                (None, stage) => staged(secret, stage.unwrap_or(CURRENT)),
+            };
+            let (version_id, version) = found.ok_or(NOT_FOUND)?;
+            Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": version_id, "SecretString": version.text,
+                "VersionStages": version.stages, "CreatedDate": version.created_at}))
+        }
+        "DescribeSecret" => {
+            let stages: BTreeMap<&String, &Vec<String>> =
+                secret.versions.iter().filter(|(_, v)| !v.stages.is_empty()).map(|(id, v)| (id, &v.stages)).collect();
+            Ok(json!({"ARN": arn(&name), "Name": name, "CreatedDate": secret.created_at, "VersionIdsToStages": stages}))
+        }
+        "PutSecretValue" => {
+            let value = text("SecretString").ok_or(INVALID)?;
+            let stages: Vec<String> = match input.get("VersionStages").and_then(Value::as_array) {
+                Some(list) => list.iter().filter_map(|s| s.as_str().map(str::to_owned)).collect(),
+                None => vec![CURRENT.into()],
+            };
+            let id = token()?;
+            match secret.versions.get(&id) {
+                // The same token with the same text is the same call; with another text it is a mistake.
+                Some(version) if version.text != value => {
+                    return Err(ApiError("ResourceExistsException", "The version exists with another value."));
+                }
+                Some(_) => {}
+                None => {
+                    let version = Version { text: value.to_owned(), stages: Vec::new(), created_at: now };
+                    secret.versions.insert(id.clone(), version);
+                }
+            }
+            for stage in &stages {
+                move_stage(secret, stage, Some(&id));
+            }
+            Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": id, "VersionStages": stages}))
+        }
+        "UpdateSecretVersionStage" => {
+            let stage = text("VersionStage").ok_or(INVALID)?;
+            let holder = staged(secret, stage).map(|(id, _)| id.clone());
+            let to = text("MoveToVersionId");
+            if to.is_some_and(|id| !secret.versions.contains_key(id)) {
+                return Err(NOT_FOUND);
+            }
+            if holder.is_some() && text("RemoveFromVersionId") != holder.as_deref() && to != holder.as_deref() {
+                return Err(ApiError("InvalidParameterException", "Say from which version the label is removed."));
+            }
+            move_stage(secret, stage, to);
+            Ok(json!({"ARN": arn(&name), "Name": name}))
+        }
+        _ => Err(ApiError("UnknownOperationException", "This call is not offered locally.")),
+    }
+}
+
+fn staged<'a>(secret: &'a Secret, stage: &str) -> Option<(&'a String, &'a Version)> {
+    secret.versions.iter().find(|(_, version)| version.stages.iter().any(|s| s == stage))
+}
+
+/// Moves a label. What loses `AWSCURRENT` gets `AWSPREVIOUS`; a version without a label is given up.
+fn move_stage(secret: &mut Secret, stage: &str, to: Option<&str>) {
+    let from = staged(secret, stage).map(|(id, _)| id.clone());
+    if from.as_deref() == to {
+        return;
+    }
+    for version in secret.versions.values_mut() {
+        version.stages.retain(|s| s != stage);
+    }
+    if let Some(version) = to.and_then(|id| secret.versions.get_mut(id)) {
+        version.stages.push(stage.to_owned());
+    }
+    if stage == CURRENT && from.is_some() {
+        move_stage(secret, PREVIOUS, from.as_deref());
+    }
+    secret.versions.retain(|_, version| !version.stages.is_empty());
+}
+
+fn arn(name: &str) -> String {
+    format!("arn:aws:secretsmanager:eu-west-1:000000000000:secret:{name}")
+}

@@ -1,0 +1,475 @@
+//! The seed file: APIs, roles, tenants, clients, keys and customers, as they shall stand at the start.
+
+use super::Trouble;
+use auth_core::api::{Api, TokenSettings};
+use auth_core::api_key::UnverifiedApiKey;
+use auth_core::ids::{
+    ApiName, ClientId, ClientKind, CustomerId, Environment, KeyId, RoleName, Scope, SkuPattern, SupplierCode, TenantId,
+    Username,
+};
+use auth_core::keyring::Keyring;
+use auth_core::openapi;
+use auth_core::password::StoredPassword;
+use auth_core::records::{
+    ActiveState, ApiKey, Client, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate, SealedSecret,
+    SelfSigning, StoredSecret, Tenant,
+};
+use auth_core::secret::{Digest, DigestOf, SecretText, base64url};
+use auth_core::time::Timestamp;
+use auth_edge::clock;
+use auth_store::store::Record;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The longest life of a partner-signed token, where the seed says nothing else, in seconds.
+const SELF_SIGNED_SECONDS: i64 = 3600;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seed {
+    pub(crate) issuer: Option<String>,
+    #[serde(default = "test")]
+    pub(crate) environment: Environment,
+    pub(crate) keyring: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) apis: Vec<SeedApi>,
+    #[serde(default)]
+    pub(crate) roles: Vec<SeedRole>,
+    #[serde(default)]
+    pub(crate) tenants: Vec<SeedTenant>,
+    #[serde(default)]
+    pub(crate) clients: Vec<SeedClient>,
+    #[serde(default)]
+    pub(crate) api_keys: Vec<SeedKey>,
+    #[serde(default)]
+    pub(crate) customers: Vec<SeedCustomer>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedApi {
+    pub(crate) name: ApiName,
+    pub(crate) openapi: Option<PathBuf>,
+    pub(crate) audience: Option<String>,
+    #[serde(default)]
+    pub(crate) token: TokenSettings,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedRole {
+    pub(crate) name: RoleName,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedTenant {
+    pub(crate) id: TenantId,
+    pub(crate) apis: Vec<ApiName>,
+    #[serde(default = "active")]
+    pub(crate) state: ActiveState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedClient {
+    pub(crate) client_id: ClientId,
+    pub(crate) client_secret: Option<SecretText>,
+    #[serde(default)]
+    previous_secrets: Vec<SeedSecret>,
+    #[serde(default = "client_credentials")]
+    grant_types: Vec<GrantType>,
+    pub(crate) kind: ClientKind,
+    pub(crate) tenant: Option<TenantId>,
+    environment: Option<Environment>,
+    #[serde(default = "active_client")]
+    state: ClientState,
+    #[serde(default)]
+    pub(crate) self_signing: bool,
+    pub(crate) signing_secret: Option<SecretText>,
+    #[serde(default)]
+    requires_user_login: bool,
+    pub(crate) rate: Option<Rate>,
+    #[serde(default)]
+    pub(crate) apis: Vec<ApiName>,
+    #[serde(default)]
+    roles: Vec<RoleName>,
+    #[serde(default)]
+    pub(crate) grants: Vec<SeedGrant>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedSecret {
+    secret: SecretText,
+    expires_at: Time,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedGrant {
+    tenant: TenantId,
+    state: GrantState,
+    #[serde(default)]
+    roles: Vec<RoleName>,
+    #[serde(default)]
+    pub(crate) scopes: Vec<Scope>,
+    #[serde(default)]
+    skus: Vec<SkuPattern>,
+    #[serde(default)]
+    suppliers: Vec<SupplierCode>,
+    not_after: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedKey {
+    pub(crate) key: SecretText,
+    pub(crate) client_id: ClientId,
+    pub(crate) tenant: TenantId,
+    pub(crate) apis: Vec<ApiName>,
+    expires_at: Option<Time>,
+    #[serde(default = "active_key")]
+    state: KeyLife,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeedCustomer {
+    pub(crate) tenant: TenantId,
+    pub(crate) username: Username,
+    pub(crate) password: SecretText,
+    customer_id: CustomerId,
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    #[serde(default = "active")]
+    state: ActiveState,
+}
+
+/// RFC 3339.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Time(Timestamp);
+
+impl TryFrom<String> for Time {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Timestamp::from_rfc3339(&text).map(Self).ok_or("a time is written as 2026-12-01T00:00:00Z")
+    }
+}
+
+fn test() -> Environment {
+    Environment::Test
+}
+fn active() -> ActiveState {
+    ActiveState::Active
+}
+fn active_client() -> ClientState {
+    ClientState::Active
+}
+fn active_key() -> KeyLife {
+    KeyLife::Active
+}
+fn client_credentials() -> Vec<GrantType> {
+    vec![GrantType::ClientCredentials]
+}
+
+impl Seed {
+    /// Reads JSON or YAML.
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
+        let wrong = |path: String, error: String| match path.as_str() {
+            "." => Trouble::Usage(format!("{name}: {error}")),
+            _ => Trouble::Usage(format!("{name}: {path}: {error}")),
+        };
+        let seed: Self = if text.trim_start().starts_with('{') {
+            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
+                .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?
+        } else {
+            serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text))
+                .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?
+        };
+        seed.check().map_err(|text| Trouble::Usage(format!("{name}: {text}")))?;
+        Ok(seed)
+    }
+
+    /// Holds the parts against one another; names the place of the first that does not fit.
+    fn check(&self) -> Result<(), String> {
+        let tenants: BTreeSet<&TenantId> = self.tenants.iter().map(|t| &t.id).collect();
+        let roles: BTreeSet<&RoleName> = self.roles.iter().map(|r| &r.name).collect();
+        let clients: BTreeSet<&ClientId> = self.clients.iter().map(|c| &c.client_id).collect();
+        if clients.len() != self.clients.len() {
+            return Err("clients: a client_id is there more than once".into());
+        }
+        let known_roles = |place: String, named: &[RoleName]| match named.iter().find(|r| !roles.contains(r)) {
+            Some(role) => Err(format!("{place}.roles: no role {role}")),
+            None => Ok(()),
+        };
+        let known_tenant = |place: String, named: &TenantId| match tenants.contains(named) {
+            true => Ok(()),
+            false => Err(format!("{place}.tenant: no tenant {named}")),
+        };
+        for (index, api) in self.apis.iter().enumerate() {
+            if !(1..=86_400).contains(&api.token.lifetime_seconds) {
+                return Err(format!("apis[{index}].token.lifetime_seconds: from 1 to 86400"));
+            }
+            if api.token.idle_seconds.is_some_and(|idle| idle < 1) {
+                return Err(format!("apis[{index}].token.idle_seconds: 1 or more, or null"));
+            }
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            let place = format!("clients[{index}]");
+            match (client.kind, &client.tenant) {
+                (ClientKind::SingleTenant, None) => return Err(format!("{place}.tenant: missing for a single_tenant client")),
+                (ClientKind::SingleTenant, Some(tenant)) => known_tenant(place.clone(), tenant)?,
+                (_, Some(_)) => return Err(format!("{place}.tenant: only for a single_tenant client")),
+                (_, None) => {}
+            }
+            let mut secrets = client.client_secret.iter().chain(&client.signing_secret);
+            if secrets.any(|s| s.expose().is_empty() || !s.expose().chars().all(|c| matches!(c, '\x20'..='\x7e'))) {
+                return Err(format!("{place}.client_secret, signing_secret: printable ASCII, not empty"));
+            }
+            if client.previous_secrets.len() > 1 {
+                return Err(format!("{place}.previous_secrets: one at most; two secrets are live during a rotation"));
+            }
+            known_roles(place.clone(), &client.roles)?;
+            for (index, grant) in client.grants.iter().enumerate() {
+                let place = format!("{place}.grants[{index}]");
+                known_tenant(place.clone(), &grant.tenant)?;
+                known_roles(place, &grant.roles)?;
+            }
+        }
+        for (index, key) in self.api_keys.iter().enumerate() {
+            let place = format!("api_keys[{index}]");
+            key.key.expose().parse::<UnverifiedApiKey>().map_err(|e| format!("{place}.key: {e}"))?;
+            known_tenant(place.clone(), &key.tenant)?;
+            if !clients.contains(&key.client_id) {
+                return Err(format!("{place}.client_id: no client {}", key.client_id));
+            }
+        }
+        for (index, customer) in self.customers.iter().enumerate() {
+            known_tenant(format!("customers[{index}]"), &customer.tenant)?;
+        }
+        Ok(())
+    }
+}
+
+/// A document, and where it came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) document: Value,
+}
+
+impl Source {
+    pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+        Self::parse(&text, &name)
+    }
+
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
+        let document: Value = yaml_serde::from_str(text).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+        Ok(Self { name: name.to_owned(), document })
+    }
+}
+
+/// The APIs of the seed with their documents. `given` is the document of `--openapi`, or the demo's.
+pub(crate) fn apis(
+    seed: &Seed,
+    folder: &Path,
+    given: Option<&Source>,
+    issuer: &str,
+) -> Result<(Vec<Api>, Vec<Source>), Trouble> {
+    let mut sources: Vec<(PathBuf, Source)> = Vec::new();
+    let mut apis = Vec::new();
+    for (index, entry) in seed.apis.iter().enumerate() {
+        let place = format!("apis[{index}]");
+        let source = match (&entry.openapi, given) {
+            (Some(path), _) => {
+                let path = folder.join(path);
+                match sources.iter().find(|(p, _)| *p == path) {
+                    Some((_, source)) => source.clone(),
+                    None => {
+                        let source = Source::read(&path)?;
+                        sources.push((path, source.clone()));
+                        source
+                    }
+                }
+            }
+            (None, Some(given)) => given.clone(),
+            (None, None) => return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given"))),
+        };
+        let read = openapi::read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
+        let alone = seed.apis.len() == 1 || entry.openapi.is_some();
+        let operations: Vec<_> = read
+            .operations
+            .into_iter()
+            .filter(|(api, _)| api.as_ref().map_or(alone || read.name == entry.name, |api| *api == entry.name))
+            .map(|(_, operation)| operation)
+            .collect();
+        if operations.is_empty() {
+            return Err(Trouble::Usage(format!("{place}: {} has no operation of API {}", source.name, entry.name)));
+        }
+        apis.push(Api {
+            name: entry.name.clone(),
+            audience: entry.audience.clone().unwrap_or_else(|| format!("{issuer}/apis/{}", entry.name)),
+            document: source.name.clone(),
+            token: entry.token,
+            operations,
+        });
+    }
+    let mut routes = BTreeMap::new();
+    for api in &apis {
+        for operation in &api.operations {
+            let route = (operation.method.clone(), operation.path.fill(|_| "{}".into()));
+            if let Some(other) = routes.insert(route, &api.name)
+                && *other != api.name
+            {
+                let text = format!("{} {} is declared by API {other} and by API {}", operation.method, operation.path, api.name);
+                return Err(Trouble::Usage(text));
+            }
+        }
+    }
+    let mut documents: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
+    if let Some(given) = given.filter(|g| apis.iter().any(|api| api.document == g.name)) {
+        documents.push(given.clone());
+    }
+    Ok((apis, documents))
+}
+
+/// A credential that can be used, for the printed demo and for the ready file.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) client_id: ClientId,
+    pub(crate) secret: SecretText,
+}
+
+/// The records of the seed, and the client secrets that it left to be made.
+pub(crate) fn records(seed: &Seed, apis: &[Api], keyring: &Keyring) -> Result<(Vec<Record>, Vec<Made>), Trouble> {
+    let mut records = Vec::new();
+    let mut made = Vec::new();
+    for api in apis {
+        records.push(Record::Api(Box::new(api.clone())));
+    }
+    for role in &seed.roles {
+        records.push(Record::Role(role.name.clone(), role.scopes.clone()));
+    }
+    for tenant in &seed.tenants {
+        records.push(Record::Tenant(Tenant { id: tenant.id.clone(), apis: tenant.apis.clone(), state: tenant.state }));
+    }
+    for client in &seed.clients {
+        let secret = match &client.client_secret {
+            Some(secret) => secret.clone(),
+            None => {
+                let secret = SecretText::new(format!("cs_{}", base64url(&random::<32>()?)));
+                made.push(Made { client_id: client.client_id.clone(), secret: secret.clone() });
+                secret
+            }
+        };
+        client_records(client, &secret, seed.environment, keyring, &mut records)?;
+    }
+    for key in &seed.api_keys {
+        let parsed: UnverifiedApiKey =
+            key.key.expose().parse().map_err(|e| Trouble::Usage(format!("api_keys: {e}")))?;
+        let digest = parsed.digest(&keyring.pepper);
+        let short: String = digest.as_str().chars().take(12).collect();
+        let key_id: KeyId = format!("key-{short}").parse().map_err(|e| Trouble::Usage(format!("api_keys: {e}")))?;
+        records.push(Record::ApiKey(
+            digest,
+            ApiKey {
+                key_id,
+                client_id: key.client_id.clone(),
+                tenant: key.tenant.clone(),
+                apis: key.apis.clone(),
+                environment: parsed.environment(),
+                state: key.state,
+                expires_at: key.expires_at.map(|t| t.0),
+            },
+        ));
+    }
+    for customer in &seed.customers {
+        let digest = Digest::of(&keyring.pepper, DigestOf::Username(customer.tenant.as_str()), customer.username.as_str());
+        let password = StoredPassword::hash(&customer.password, random()?)
+            .ok_or_else(|| Trouble::Usage("customers: a password has 1 to 1,024 bytes".into()))?;
+        records.push(Record::Customer(
+            digest,
+            Customer {
+                tenant: customer.tenant.clone(),
+                customer_id: customer.customer_id.clone(),
+                password,
+                scopes: customer.scopes.clone(),
+                state: customer.state,
+                tokens_not_before: None,
+            },
+        ));
+    }
+    Ok((records, made))
+}
+
+fn client_records(
+    client: &SeedClient,
+    secret: &SecretText,
+    environment: Environment,
+    keyring: &Keyring,
+    records: &mut Vec<Record>,
+) -> Result<(), Trouble> {
+    let id = &client.client_id;
+    let stored = |secret: &SecretText, expires_at| StoredSecret {
+        digest: Digest::of(&keyring.pepper, DigestOf::ClientSecret(id.as_str()), secret.expose()),
+        expires_at,
+    };
+    let previous = || client.previous_secrets.iter().map(|p| (&p.secret, Some(p.expires_at.0)));
+    let self_signing = if client.self_signing {
+        let live: Vec<(&SecretText, Option<Timestamp>)> = match &client.signing_secret {
+            Some(signing) => vec![(signing, None)],
+            None => [(secret, None)].into_iter().chain(previous()).collect(),
+        };
+        let mut secrets = Vec::new();
+        for (secret, expires_at) in live {
+            let sealed = keyring.sealing.seal(id.as_str(), secret, random()?);
+            secrets.push(SealedSecret { sealed: sealed.map_err(|e| Trouble::Broken(e.to_string()))?, expires_at });
+        }
+        Some(SelfSigning { secrets, max_lifetime_seconds: SELF_SIGNED_SECONDS })
+    } else {
+        None
+    };
+    records.push(Record::Client(Box::new(Client {
+        client_id: id.clone(),
+        kind: client.kind,
+        tenant: client.tenant.clone(),
+        environment: client.environment.unwrap_or(environment),
+        state: client.state,
+        // A seed is written by the operator, who says by the kind what is internal.
+        internal: client.kind != ClientKind::SingleTenant,
+        grant_types: client.grant_types.clone(),
+        secrets: [(secret, None)].into_iter().chain(previous()).map(|(s, t)| stored(s, t)).collect(),
+        self_signing,
+        requires_user_login: client.requires_user_login,
+        rate: client.rate,
+        apis: client.apis.clone(),
+        roles: client.roles.clone(),
+        tokens_not_before: None,
+    })));
+    for grant in &client.grants {
+        records.push(Record::Grant(Grant {
+            client_id: id.clone(),
+            tenant: grant.tenant.clone(),
+            state: grant.state,
+            scopes: grant.scopes.clone(),
+            roles: grant.roles.clone(),
+            skus: grant.skus.clone(),
+            suppliers: grant.suppliers.clone(),
+            not_after: grant.not_after.map(|t| t.0),
+        }));
+        records.push(Record::ClientOfTenant(grant.tenant.clone(), id.clone()));
+    }
+    Ok(())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Trouble> {
+    clock::random().map_err(|e| Trouble::Broken(e.to_string()))
+}
