@@ -12,7 +12,9 @@ async fn main() -> Result<(), Error> {
     let gate = Gate::new(&Aws::from_env()?, &settings);
     let (gate, http_api) = (&gate, settings.http_api_response);
     run(service_fn(|event: LambdaEvent<Value>| async move {
-        jwt_authorizer::handle(gate, http_api, &Stdout, &event.payload, &event.context.request_id).await.map_err(Error::from)
+        jwt_authorizer::handle(gate, http_api, &Stdout, &event.payload, &event.context.request_id)
+            .await
+            .map_err(Error::from)
     }))
     .await
 }

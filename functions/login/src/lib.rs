@@ -65,7 +65,8 @@ async fn login(
     let keyring = gate.keyring.get(now).await?;
     // A name that cannot be one is looked up and hashed like any other, so that its answer takes as long.
     let tenant = tenant.map_or_else(|| "-".parse(), Ok).map_err(|e| Fault(e.to_string()))?;
-    let digest = Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
+    let digest =
+        Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
     let wanted = Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), ..Wanted::default() };
     let fetched = gate.store.fetch(wanted, now).await?;
     let (customer, record) = (fetched.facts.customer.clone(), fetched.facts.tenant.clone());
@@ -73,7 +74,8 @@ async fn login(
     let stored = customer.as_ref().map_or_else(StoredPassword::nobody, |c| c.password.clone());
     let right = stored.matches(&password);
     let tenant = record.filter(|t| t.state == ActiveState::Active);
-    let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right) else {
+    let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right)
+    else {
         return Ok(Err(Refused {
             error: OAuthError::InvalidLogin,
             description: "Tenant, username or password is wrong.",

@@ -26,8 +26,7 @@ pub const REVOKE_PATH: &str = "/oauth/revoke";
 /// The public keys (RFC 7517).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The metadata (RFC 8414), and the same for clients of OpenID Connect discovery.
-pub const METADATA_PATHS: [&str; 2] =
-    ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+pub const METADATA_PATHS: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
 /// The parameters that are read; others are ignored (RFC 6749 section 3.2).
 const KNOWN: [&str; 12] = [
@@ -137,7 +136,9 @@ async fn token(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Rep
     };
     match parameters.get("grant_type") {
         Some("client_credentials") => {}
-        Some(_) => return Err(Refused::new(OAuthError::UnsupportedGrantType, "Only client_credentials is offered.").into()),
+        Some(_) => {
+            return Err(Refused::new(OAuthError::UnsupportedGrantType, "Only client_credentials is offered.").into());
+        }
         None => return Err(Refused::new(OAuthError::InvalidRequest, "grant_type is missing.").into()),
     }
 
@@ -162,7 +163,8 @@ async fn token(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Rep
     report.line.tenant = plan.tenant().map(ToString::to_string);
     report.line.user_login = plan.user_login().map(ToString::to_string);
     report.line.scope = Some(plan.scope());
-    let issued = Issued::sign(plan, &keyring, &gate.issuer, deployment, &mut report.line).map_err(|e| Fault(e.to_string()))?;
+    let issued =
+        Issued::sign(plan, &keyring, &gate.issuer, deployment, &mut report.line).map_err(|e| Fault(e.to_string()))?;
     Ok(issued.response(parameters.format, asked.scope.is_some()))
 }
 
@@ -180,7 +182,8 @@ async fn authenticate(
     let mut why = "unknown client";
     for (id, secret) in &unverified.pairs {
         report.line.client_id = Some(id.to_string());
-        let fetched = gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?;
+        let fetched =
+            gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?;
         let client = fetched.facts.client.clone();
         if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
             why = if client.is_some() { "wrong secret" } else { why };
@@ -216,7 +219,12 @@ fn secret_matches(
 
 /// Revokes a token of the client's own (RFC 7009 section 2). A token that is not one, or not the client's, is
 /// answered alike: there is nothing to do.
-async fn revoke(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Report) -> Result<Response<String>, Stop> {
+async fn revoke(
+    gate: &Gate,
+    http: &HttpRequest,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Response<String>, Stop> {
     let parameters = Parameters::read(http.request.header("content-type"), &http.body, &KNOWN)?;
     let unverified = client_authentication(&http.request, &parameters)?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;

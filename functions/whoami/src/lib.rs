@@ -108,7 +108,10 @@ async fn alone(
     let context = rights_context(rights);
     // Nobody stands behind this guard, so what an authorizer would leave to it is checked here.
     let checked = AuthorizerContext::read(Some(&Value::Object(context.clone())));
-    match checked.and_then(|c| c.check(&matched, &http.request)).and_then(|()| check_media_type(&matched, &http.request)) {
+    match checked
+        .and_then(|c| c.check(&matched, &http.request))
+        .and_then(|()| check_media_type(&matched, &http.request))
+    {
         Ok(()) => Ok(Ok(body(&matched, context))),
         Err(reason) => Ok(Err(reason)),
     }

@@ -6,8 +6,8 @@
 
 use crate::api::{Api, Catalog, Found, Matched, Mechanism, Operation, Request, Source, Subject};
 use crate::ids::{
-    ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern,
-    SupplierCode, TenantId, UserLogin,
+    ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern, SupplierCode,
+    TenantId, UserLogin,
 };
 use crate::records::{ActiveState, ApiKey, Client, ClientState, Facts, GrantState, KeyLife, Rate, Tenant};
 use crate::refusal::{Reason, Refusal};
@@ -443,7 +443,8 @@ pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
 
 fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
     trail.check("mechanism", rights.mechanism == operation.mechanism, || {
-        let refusal = if operation.mechanism == Mechanism::ApiKey { Refusal::InvalidApiKey } else { Refusal::InvalidToken };
+        let refusal =
+            if operation.mechanism == Mechanism::ApiKey { Refusal::InvalidApiKey } else { Refusal::InvalidToken };
         Reason::new(refusal, "not the kind of credential that the operation takes")
     })?;
     let kind = rights.client.as_ref().map(|(_, kind)| *kind);

@@ -120,7 +120,9 @@ pub fn plan_for_client(
         None => None,
         Some(Ok(login)) => Some(login),
         Some(Err(_)) => {
-            return Err(NotIssued::InvalidRequest("user_login has 1 to 256 characters, none of them control characters."));
+            return Err(NotIssued::InvalidRequest(
+                "user_login has 1 to 256 characters, none of them control characters.",
+            ));
         }
     };
     let assigned: Vec<&Api> = client.apis.iter().filter_map(|name| catalog.apis.get(name)).collect();
@@ -165,11 +167,8 @@ pub fn plan_for_customer(
     login_ref: &str,
     catalog: &Catalog,
 ) -> Result<Plan, NotIssued> {
-    let apis: Vec<&Api> = apis_of_tenant
-        .iter()
-        .filter_map(|name| catalog.apis.get(name))
-        .filter(|api| api.is_for_customers())
-        .collect();
+    let apis: Vec<&Api> =
+        apis_of_tenant.iter().filter_map(|name| catalog.apis.get(name)).filter(|api| api.is_for_customers()).collect();
     if apis.is_empty() {
         return Err(NotIssued::InvalidTarget("The tenant has no API for customers."));
     }

@@ -5,8 +5,7 @@ use crate::jws::Algorithm;
 use crate::secret::{base64url, from_base64url};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    ParsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey,
 };
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde_json::{Map, Value, json};
@@ -174,8 +173,7 @@ impl SigningKey {
                 Signer::Library(EncodingKey::from_ec_der(der.as_ref()))
             }
             Algorithm::EdDSA => {
-                let pair =
-                    Ed25519KeyPair::from_seed_and_public_key(&part("d")?, &part("x")?).map_err(inconsistent)?;
+                let pair = Ed25519KeyPair::from_seed_and_public_key(&part("d")?, &part("x")?).map_err(inconsistent)?;
                 let der = pair.to_pkcs8v1().map_err(|_| KeyRefused("d".into()))?;
                 Signer::Library(EncodingKey::from_ed_der(der.as_ref()))
             }
@@ -188,7 +186,6 @@ impl SigningKey {
         &self.verifying
     }
 }
-
 
 fn object(jwk: &Value) -> Result<&Map<String, Value>, KeyRefused> {
     jwk.as_object().ok_or_else(|| KeyRefused("a key is a JSON object".into()))

@@ -3,8 +3,8 @@
 //! `jsonwebtoken` computes and checks the signatures. It would also let through an `iss` that is an array, an odd
 //! `crit`, duplicate members, and a text of any length; so everything around the signature is read here.
 
-use crate::jwk::{Signer, SigningKey, VerifyingKey};
 use crate::json;
+use crate::jwk::{Signer, SigningKey, VerifyingKey};
 use crate::secret::{base64url, from_base64url};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;

@@ -86,7 +86,8 @@ impl KeyringDocument {
     /// # Errors
     /// Names the key that is refused.
     pub fn from_jwks(jwks: &Value, pepper: [u8; 32], sealing_key: [u8; 32]) -> Result<Self, BadKeyring> {
-        let keys = jwks.get("keys").and_then(Value::as_array).ok_or_else(|| BadKeyring("keys: a list is needed".into()))?;
+        let keys =
+            jwks.get("keys").and_then(Value::as_array).ok_or_else(|| BadKeyring("keys: a list is needed".into()))?;
         let mut stored: Vec<StoredKey> = Vec::new();
         for (index, jwk) in keys.iter().enumerate() {
             SigningKey::from_jwk(jwk).map_err(|refused| BadKeyring(format!("keys[{index}].{}", refused.0)))?;

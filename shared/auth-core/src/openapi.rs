@@ -165,7 +165,8 @@ impl<'a> Reader<'a> {
             None => format!("{method} {template}"),
         };
         let content = self.operation.get("requestBody").and_then(|b| b.get("content")).and_then(Value::as_object);
-        let media_types = content.into_iter().flatten().map(|(media_type, _)| media_type.to_ascii_lowercase()).collect();
+        let media_types =
+            content.into_iter().flatten().map(|(media_type, _)| media_type.to_ascii_lowercase()).collect();
         Ok((
             api,
             Operation {

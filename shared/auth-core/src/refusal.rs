@@ -58,16 +58,26 @@ impl Refusal {
     const fn row(self) -> (i32, &'static str, u16, &'static str) {
         match self {
             Self::MissingToken => (-20, "missing_token", 401, "Send the token as: Authorization: Bearer <token>."),
-            Self::InvalidToken => (-21, "invalid_token", 401, "The token is missing, malformed, expired or not valid here."),
+            Self::InvalidToken => {
+                (-21, "invalid_token", 401, "The token is missing, malformed, expired or not valid here.")
+            }
             Self::TokenExpired => (-22, "token_expired", 401, "The token has expired. Get a new one and retry once."),
             Self::InvalidApiKey => (-23, "invalid_api_key", 401, "The API key is missing or not valid here."),
             Self::TokenRevoked => (-24, "token_revoked", 401, "The token was revoked. Get a new one."),
-            Self::InsufficientScope => (-30, "insufficient_scope", 403, "The credential lacks a scope that this operation needs."),
-            Self::TenantNotGranted => (-31, "tenant_not_granted", 403, "The requested tenant has not granted this client access."),
+            Self::InsufficientScope => {
+                (-30, "insufficient_scope", 403, "The credential lacks a scope that this operation needs.")
+            }
+            Self::TenantNotGranted => {
+                (-31, "tenant_not_granted", 403, "The requested tenant has not granted this client access.")
+            }
             Self::SkuNotGranted => (-32, "sku_not_granted", 403, "The grant does not cover the requested SKU."),
-            Self::EndpointNotAssigned => (-33, "endpoint_not_assigned", 403, "This endpoint is not assigned to the credential or its tenant."),
+            Self::EndpointNotAssigned => {
+                (-33, "endpoint_not_assigned", 403, "This endpoint is not assigned to the credential or its tenant.")
+            }
             Self::WrongSubject => (-34, "wrong_subject", 403, "This kind of credential is not for this API."),
-            Self::SupplierMismatch => (-40, "supplier_mismatch", 422, "The supplier header is missing or holds no code of this partner."),
+            Self::SupplierMismatch => {
+                (-40, "supplier_mismatch", 422, "The supplier header is missing or holds no code of this partner.")
+            }
             Self::InvalidRequest => (-41, "invalid_request", 400, "The request does not meet the API's description."),
             Self::RateLimited => (-50, "rate_limited", 429, "Too many requests. Wait as Retry-After says."),
             Self::Unavailable => (-90, "unavailable", 503, "The service cannot decide at the moment. Try again."),
@@ -93,7 +103,6 @@ impl Refusal {
     pub const fn description(self) -> &'static str {
         self.row().3
     }
-
 }
 
 /// Why a request is refused: the catalogue's entry, and what happened for those who read the logs. The two are kept

@@ -114,7 +114,11 @@ mod tests {
         ];
         let with = |name: &str, value: &str| {
             Settings::read(|n| {
-                if n == name { Some(value.to_owned()) } else { good.iter().find(|(g, _)| *g == n).map(|(_, v)| (*v).to_owned()) }
+                if n == name {
+                    Some(value.to_owned())
+                } else {
+                    good.iter().find(|(g, _)| *g == n).map(|(_, v)| (*v).to_owned())
+                }
             })
         };
         assert!(with("", "").is_ok());

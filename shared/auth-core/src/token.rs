@@ -4,8 +4,8 @@
 //! are believed, and only this module makes them.
 
 use crate::ids::{ClientId, CustomerId, Environment, Jti, RoleName, Scope, TenantId, UserLogin};
-use crate::jws::{self, UnverifiedJws};
 use crate::jwk::SigningKey;
+use crate::jws::{self, UnverifiedJws};
 use crate::keyring::Keyring;
 use crate::records::Client;
 use crate::refusal::{Reason, Refusal};
@@ -393,12 +393,10 @@ impl UnverifiedSelfSigned<'_> {
     }
 }
 
-/// Reads a `scope` text (RFC 6749 section 3.3): scope-tokens divided by single spaces, in any order, twice is once.
+/// Reads a `scope` text (RFC 6749 section 3.3): scope-tokens divided by spaces, in any order; twice is once, and so
+/// are two spaces.
 pub fn parse_scope(text: &str) -> Option<BTreeSet<Scope>> {
-    if text.is_empty() {
-        return Some(BTreeSet::new());
-    }
-    text.split(' ').map(|token| token.parse().ok()).collect()
+    text.split(' ').filter(|token| !token.is_empty()).map(|token| token.parse().ok()).collect()
 }
 
 struct ClaimReader<'a>(&'a Map<String, Value>);

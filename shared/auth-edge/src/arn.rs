@@ -29,7 +29,11 @@ impl MethodArn {
         let plain = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         let stage_ok = stage == "$default" || plain(stage);
         let method_ok = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
-        if arn != "arn" || service != "execute-api" || ![partition, region, account, api].into_iter().all(plain) || !stage_ok {
+        if arn != "arn"
+            || service != "execute-api"
+            || ![partition, region, account, api].into_iter().all(plain)
+            || !stage_ok
+        {
             return None;
         }
         let (method, path) = match (method, path) {

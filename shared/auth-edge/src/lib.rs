@@ -8,7 +8,7 @@ pub mod clock;
 pub mod event;
 pub mod guard;
 pub mod header;
-pub mod oauth;
 #[cfg(feature = "http")]
 pub mod http_request;
+pub mod oauth;
 pub mod report;

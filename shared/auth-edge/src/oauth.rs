@@ -167,8 +167,12 @@ impl Parameters {
 }
 
 fn media_type(text: &str) -> Result<Format, Refused> {
-    let unsupported =
-        || Refused::new(OAuthError::UnsupportedMediaType, "Send application/x-www-form-urlencoded or application/json, in UTF-8.");
+    let unsupported = || {
+        Refused::new(
+            OAuthError::UnsupportedMediaType,
+            "Send application/x-www-form-urlencoded or application/json, in UTF-8.",
+        )
+    };
     let mut parts = text.split(';').map(str::trim);
     let format = match parts.next().map(str::to_ascii_lowercase).as_deref() {
         Some("application/x-www-form-urlencoded") => Format::Form,
@@ -178,7 +182,10 @@ fn media_type(text: &str) -> Result<Format, Refused> {
     for parameter in parts.filter(|p| !p.is_empty()) {
         let (name, value) = parameter.split_once('=').ok_or_else(unsupported)?;
         let value = value.trim().trim_matches('"');
-        if name.trim().eq_ignore_ascii_case("charset") && !value.eq_ignore_ascii_case("utf-8") && !value.eq_ignore_ascii_case("utf8") {
+        if name.trim().eq_ignore_ascii_case("charset")
+            && !value.eq_ignore_ascii_case("utf-8")
+            && !value.eq_ignore_ascii_case("utf8")
+        {
             return Err(unsupported());
         }
     }
@@ -258,7 +265,8 @@ pub fn client_authentication(request: &Request, parameters: &Parameters) -> Resu
             Err(invalid("Two kinds of client authentication at once."))
         }
         (Some(value), None, false) => {
-            let client = basic_credentials(value).ok_or_else(|| Refused::invalid_client("malformed Basic credentials"))?;
+            let client =
+                basic_credentials(value).ok_or_else(|| Refused::invalid_client("malformed Basic credentials"))?;
             match id {
                 Some(id) if client.pairs.iter().all(|(basic, _)| basic.as_str() != id) => {
                     Err(invalid("client_id is not that of the Authorization header."))
@@ -387,9 +395,6 @@ pub fn respond(status: u16, body: &impl Serialize) -> Response<String> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(
-        header::STRICT_TRANSPORT_SECURITY,
-        HeaderValue::from_static("max-age=31536000; includeSubDomains"),
-    );
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
     response
 }

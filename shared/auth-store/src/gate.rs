@@ -2,14 +2,15 @@
 //! a guard that stands alone answers callers with it.
 
 use crate::Fault;
-use crate::keyring::KeyringSource;
 use crate::aws::Aws;
+use crate::keyring::KeyringSource;
 use crate::store::{Fetched, Freshness, Store, Wanted};
 use auth_core::api::{Catalog, Found, Request};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::audit::AuditLine;
 use auth_core::decision::{
-    Deployment, Rights, Trail, Verdict, authorize, establish_key, establish_self_signed, establish_token, idle_note_interval,
+    Deployment, Rights, Trail, Verdict, authorize, establish_key, establish_self_signed, establish_token,
+    idle_note_interval,
 };
 use auth_core::ids::{ClientId, ClientKind, Environment, TenantId};
 use auth_core::keyring::Keyring;
@@ -168,7 +169,8 @@ impl Gate {
             .or_else(|| requested_tenant(&catalog, request));
         let mut fetched = self.fetch_client(&client_id, tenant.as_ref(), now).await?;
         // The tenant of a single_tenant client is known from its record, and from then on without asking.
-        let own = fetched.facts.client.as_ref().filter(|c| c.kind == ClientKind::SingleTenant).and_then(|c| c.tenant.clone());
+        let own =
+            fetched.facts.client.as_ref().filter(|c| c.kind == ClientKind::SingleTenant).and_then(|c| c.tenant.clone());
         if let (Some(own), None) = (own, named) {
             if Some(&own) != tenant.as_ref() {
                 fetched = self.fetch_client(&client_id, Some(&own), now).await?;
@@ -187,9 +189,8 @@ impl Gate {
             .chain([self.issuer.as_str()])
             .collect();
         let client = fetched.facts.client.as_ref();
-        let proven = token
-            .verify(client, &keyring, &self.expected(now), &audiences)
-            .map_err(|e| Fault(e.to_string()))?;
+        let proven =
+            token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;
         let token = match trail.note("signature and claims", proven) {
             Ok(token) => token,
             Err(reason) => return Ok(Err(reason)),

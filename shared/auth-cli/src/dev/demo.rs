@@ -31,7 +31,8 @@ pub(crate) fn adopt(seed: &mut Seed, source: &Source) -> Result<(), Trouble> {
     let document = read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
     let names: BTreeSet<ApiName> =
         document.operations.iter().map(|(api, _)| api.clone().unwrap_or_else(|| document.name.clone())).collect();
-    let scopes: BTreeSet<Scope> = document.operations.iter().flat_map(|(_, o)| o.scopes.iter().flatten().cloned()).collect();
+    let scopes: BTreeSet<Scope> =
+        document.operations.iter().flat_map(|(_, o)| o.scopes.iter().flatten().cloned()).collect();
     let known = |name: &ApiName| seed.apis.iter().find(|api| api.name == *name);
     let apis: Vec<SeedApi> = names
         .iter()
@@ -44,7 +45,10 @@ pub(crate) fn adopt(seed: &mut Seed, source: &Source) -> Result<(), Trouble> {
         .collect();
     // One token for all of them needs one algorithm.
     let same = apis.iter().all(|api| Some(api.token.alg) == apis.first().map(|first| first.token.alg));
-    seed.apis = apis.into_iter().map(|api| if same { api } else { SeedApi { token: TokenSettings::default(), ..api } }).collect();
+    seed.apis = apis
+        .into_iter()
+        .map(|api| if same { api } else { SeedApi { token: TokenSettings::default(), ..api } })
+        .collect();
     let all: Vec<ApiName> = names.into_iter().collect();
     for tenant in &mut seed.tenants {
         tenant.apis.clone_from(&all);
@@ -95,15 +99,17 @@ pub(crate) fn greeting(url: &str, keyring: &Keyring, seed: &Seed, other_apis: bo
     let client = |id: &str| seed.clients.iter().find(|c| c.client_id.as_str() == id);
     let secret = |id: &str| client(id).and_then(|c| c.client_secret.as_ref()).map_or("", SecretText::expose);
     let key = seed.api_keys.first().map_or("", |k| k.key.expose());
-    let (username, password) =
-        seed.customers.first().map_or(("", ""), |c| (c.username.as_str(), c.password.expose()));
+    let (username, password) = seed.customers.first().map_or(("", ""), |c| (c.username.as_str(), c.password.expose()));
     let signed = self_signed("portfolio-partner", secret("portfolio-partner"), clock::now().0).unwrap_or_default();
     let take = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     if other_apis {
         let mut text = String::from("\nThe demo's credentials may use every API of your document:\n");
         for client in seed.clients.iter().filter(|c| c.kind == ClientKind::SingleTenant) {
             let id = &client.client_id;
-            text.push_str(&format!("  curl -s -u {id}:{} -d grant_type=client_credentials {url}/oauth/token\n", secret(id.as_str())));
+            text.push_str(&format!(
+                "  curl -s -u {id}:{} -d grant_type=client_credentials {url}/oauth/token\n",
+                secret(id.as_str())
+            ));
         }
         text.push_str(&format!("  curl -i -H 'ApiKey: {key}' {url}/...\n"));
         return text;

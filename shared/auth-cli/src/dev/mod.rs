@@ -121,7 +121,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     };
     for api in &apis {
         if keyring.signing_key(api.token.alg).is_none() {
-            let text = format!("apis: API {} wants {}, but the keyring has no such key", api.name, api.token.alg.as_str());
+            let text =
+                format!("apis: API {} wants {}, but the keyring has no such key", api.name, api.token.alg.as_str());
             return Err(Trouble::Usage(text));
         }
     }
@@ -144,7 +145,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
         ("ENVIRONMENT", environment),
     ]);
     // What is not said here may be set from outside, as on AWS: caches, leeway.
-    let read = |name: &str| env.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_")));
+    let read =
+        |name: &str| env.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_")));
     let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
     let aws = Aws::read(read).map_err(broken)?;
     let gate = Gate::new(&aws, &settings);
@@ -198,6 +200,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
             "dynamodb_endpoint": dynamodb, "secretsmanager_endpoint": secretsmanager, "env": env, "demo": demo,
         });
         write_whole(path, &ready.to_string()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
+        let _ = writeln!(std::io::stdout().lock(), "ready file written: {}", path.display());
     }
     wait_for_end().await;
     let _ = writeln!(std::io::stdout().lock(), "stopped");
@@ -280,11 +283,7 @@ async fn serve_vault(listener: TcpListener, secrets: Arc<Secrets>, gateway: Arc<
     }
 }
 
-async fn vault(
-    request: Request<hyper::body::Incoming>,
-    secrets: &Secrets,
-    gateway: &Gateway,
-) -> Response<Full<Bytes>> {
+async fn vault(request: Request<hyper::body::Incoming>, secrets: &Secrets, gateway: &Gateway) -> Response<Full<Bytes>> {
     if request.method() == http::Method::DELETE && request.uri().path().ends_with("/cache/authorizers") {
         gateway.flush_authorizers_cache();
         return answer(202, &Value::Null);

@@ -223,7 +223,9 @@ impl Seed {
         for (index, client) in self.clients.iter().enumerate() {
             let place = format!("clients[{index}]");
             match (client.kind, &client.tenant) {
-                (ClientKind::SingleTenant, None) => return Err(format!("{place}.tenant: missing for a single_tenant client")),
+                (ClientKind::SingleTenant, None) => {
+                    return Err(format!("{place}.tenant: missing for a single_tenant client"));
+                }
                 (ClientKind::SingleTenant, Some(tenant)) => known_tenant(place.clone(), tenant)?,
                 (_, Some(_)) => return Err(format!("{place}.tenant: only for a single_tenant client")),
                 (_, None) => {}
@@ -301,7 +303,9 @@ pub(crate) fn apis(
                 }
             }
             (None, Some(given)) => given.clone(),
-            (None, None) => return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given"))),
+            (None, None) => {
+                return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given")));
+            }
         };
         let read = openapi::read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
         let alone = seed.apis.len() == 1 || entry.openapi.is_some();
@@ -329,7 +333,10 @@ pub(crate) fn apis(
             if let Some(other) = routes.insert(route, &api.name)
                 && *other != api.name
             {
-                let text = format!("{} {} is declared by API {other} and by API {}", operation.method, operation.path, api.name);
+                let text = format!(
+                    "{} {} is declared by API {other} and by API {}",
+                    operation.method, operation.path, api.name
+                );
                 return Err(Trouble::Usage(text));
             }
         }
@@ -392,7 +399,8 @@ pub(crate) fn records(seed: &Seed, apis: &[Api], keyring: &Keyring) -> Result<(V
         ));
     }
     for customer in &seed.customers {
-        let digest = Digest::of(&keyring.pepper, DigestOf::Username(customer.tenant.as_str()), customer.username.as_str());
+        let digest =
+            Digest::of(&keyring.pepper, DigestOf::Username(customer.tenant.as_str()), customer.username.as_str());
         let password = StoredPassword::hash(&customer.password, random()?)
             .ok_or_else(|| Trouble::Usage("customers: a password has 1 to 1,024 bytes".into()))?;
         records.push(Record::Customer(

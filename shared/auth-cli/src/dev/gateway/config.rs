@@ -90,7 +90,9 @@ impl GatewayApi {
         let read = openapi::read(document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
         let schemes = document.pointer("/components/securitySchemes").and_then(Value::as_object);
         let is_http = schemes.into_iter().flatten().any(|(_, scheme)| {
-            scheme.get("x-amazon-apigateway-authorizer").is_some_and(|a| a.get("authorizerPayloadFormatVersion").is_some())
+            scheme
+                .get("x-amazon-apigateway-authorizer")
+                .is_some_and(|a| a.get("authorizerPayloadFormatVersion").is_some())
         });
         let mut authorizers: BTreeMap<String, Arc<Authorizer>> = BTreeMap::new();
         let mut routes = Vec::new();
@@ -115,7 +117,9 @@ impl GatewayApi {
         }
         let responses = match document.get("x-amazon-apigateway-gateway-responses") {
             None => None,
-            Some(Value::Object(all)) => Some(all.iter().map(|(kind, response)| (kind.clone(), gateway_response(response))).collect()),
+            Some(Value::Object(all)) => {
+                Some(all.iter().map(|(kind, response)| (kind.clone(), gateway_response(response))).collect())
+            }
             Some(_) => return Err(wrong("x-amazon-apigateway-gateway-responses", "an object is needed")),
         };
         Ok(Self {
@@ -131,12 +135,14 @@ impl GatewayApi {
         let mut warnings = Vec::new();
         for route in &self.routes {
             let Some(authorizer) = &route.authorizer else { continue };
-            let sources = [Some(&route.operation.tenant), route.operation.sku.as_ref(), route.operation.supplier.as_ref()];
+            let sources =
+                [Some(&route.operation.tenant), route.operation.sku.as_ref(), route.operation.supplier.as_ref()];
             for source in sources.into_iter().flatten() {
                 let covered = match source {
-                    auth_core::api::Source::Header(name) => authorizer.sources.iter().any(
-                        |s| matches!(s, IdentitySource::Header(n) if n.eq_ignore_ascii_case(name)),
-                    ),
+                    auth_core::api::Source::Header(name) => authorizer
+                        .sources
+                        .iter()
+                        .any(|s| matches!(s, IdentitySource::Header(n) if n.eq_ignore_ascii_case(name))),
                     auth_core::api::Source::Query(name) => {
                         authorizer.sources.iter().any(|s| matches!(s, IdentitySource::Query(n) if n == name))
                     }
@@ -202,7 +208,9 @@ fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -
     let ttl_seconds = match said.get("authorizerResultTtlInSeconds") {
         None if is_http => 0,
         None => DEFAULT_TTL,
-        Some(ttl) => ttl.as_i64().filter(|t| (0..=MOST_TTL).contains(t)).ok_or("authorizerResultTtlInSeconds: 0 to 3600")?,
+        Some(ttl) => {
+            ttl.as_i64().filter(|t| (0..=MOST_TTL).contains(t)).ok_or("authorizerResultTtlInSeconds: 0 to 3600")?
+        }
     };
     let sources: Vec<IdentitySource> = match text("identitySource") {
         Some(list) => list.split(',').map(|s| identity_source(s.trim())).collect::<Result<_, _>>()?,
@@ -217,7 +225,8 @@ fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -
     let validation = match text("identityValidationExpression") {
         None => None,
         Some(expression) => {
-            let whole = Regex::new(&format!("^(?:{expression})$")).map_err(|_| "identityValidationExpression: not an expression")?;
+            let whole = Regex::new(&format!("^(?:{expression})$"))
+                .map_err(|_| "identityValidationExpression: not an expression")?;
             Some(whole)
         }
     };
@@ -246,7 +255,9 @@ type Validation = (Vec<(String, Validator)>, bool, Vec<(String, String)>);
 fn validation(document: &Value, raw: Option<&Map<String, Value>>, operation: &Operation) -> Result<Validation, String> {
     let nothing = (Vec::new(), false, Vec::new());
     let Some(raw) = raw else { return Ok(nothing) };
-    let named = raw.get("x-amazon-apigateway-request-validator").or_else(|| document.get("x-amazon-apigateway-request-validator"));
+    let named = raw
+        .get("x-amazon-apigateway-request-validator")
+        .or_else(|| document.get("x-amazon-apigateway-request-validator"));
     let Some(name) = named.and_then(Value::as_str) else { return Ok(nothing) };
     let validators = document.get("x-amazon-apigateway-request-validators");
     let Some(validator) = validators.and_then(|v| v.get(name)) else {
@@ -270,7 +281,9 @@ fn validation(document: &Value, raw: Option<&Map<String, Value>>, operation: &Op
     if on("validateRequestParameters") {
         let item = document.get("paths").and_then(|p| p.get(PathTemplate::to_string(&operation.path)));
         let lists = [Some(raw), item.and_then(Value::as_object)];
-        for parameter in lists.into_iter().flatten().filter_map(|l| l.get("parameters")).filter_map(Value::as_array).flatten() {
+        for parameter in
+            lists.into_iter().flatten().filter_map(|l| l.get("parameters")).filter_map(Value::as_array).flatten()
+        {
             let text = |name: &str| parameter.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             if parameter.get("required").and_then(Value::as_bool).unwrap_or(false) && text("in") != "path" {
                 required.push((text("in"), text("name")));

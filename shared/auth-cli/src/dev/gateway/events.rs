@@ -180,12 +180,16 @@ impl Incoming {
         let join = |pairs: &[(String, String)]| -> BTreeMap<String, String> {
             let mut joined: BTreeMap<String, String> = BTreeMap::new();
             for (name, value) in pairs {
-                joined.entry(name.clone()).and_modify(|all| *all = format!("{all},{value}")).or_insert_with(|| value.clone());
+                joined
+                    .entry(name.clone())
+                    .and_modify(|all| *all = format!("{all},{value}"))
+                    .or_insert_with(|| value.clone());
             }
             joined
         };
         let text = self.media_type().is_some_and(|m| {
-            m.starts_with("text/") || matches!(m.as_str(), "application/json" | "application/xml" | "application/javascript")
+            m.starts_with("text/")
+                || matches!(m.as_str(), "application/json" | "application/xml" | "application/javascript")
         });
         let text = text.then(|| std::str::from_utf8(&self.body).ok()).flatten();
         let body = match text {

@@ -134,7 +134,12 @@ impl Gateway {
                 if self.apis.iter().all(|api| api.flavour == Flavour::Http) {
                     return plain(404, "Not Found");
                 }
-                responses::respond(self.apis.first().filter(|_| self.apis.len() == 1), Kind::MissingAuthenticationToken, Mechanism::None, &variables)
+                responses::respond(
+                    self.apis.first().filter(|_| self.apis.len() == 1),
+                    Kind::MissingAuthenticationToken,
+                    Mechanism::None,
+                    &variables,
+                )
             }
         }
     }
@@ -176,7 +181,9 @@ impl Gateway {
                 Effect::ExplicitDeny => return refuse(Kind::AccessDenied { explicit: true }, &variables),
                 Effect::NoMatch => return refuse(Kind::AccessDenied { explicit: false }, &variables),
             }
-            if let Some((kind, wait)) = output.get("usageIdentifierKey").and_then(Value::as_str).and_then(|key| self.meter(key)) {
+            if let Some((kind, wait)) =
+                output.get("usageIdentifierKey").and_then(Value::as_str).and_then(|key| self.meter(key))
+            {
                 variables.retry_after_seconds = wait;
                 self.note(&incoming, Some(route), "gateway", &Reason::new(Refusal::RateLimited, "over the usage plan"));
                 return refuse(kind, &variables);
@@ -222,7 +229,11 @@ impl Gateway {
                         _ => (Refusal::MissingToken, "no Authorization header"),
                     };
                     let why = match source {
-                        IdentitySource::Header(name) if ["authorization", "apikey"].contains(&name.to_ascii_lowercase().as_str()) => why,
+                        IdentitySource::Header(name)
+                            if ["authorization", "apikey"].contains(&name.to_ascii_lowercase().as_str()) =>
+                        {
+                            why
+                        }
                         _ => "an identity source is missing",
                     };
                     self.note(incoming, Some(route), "gateway", &Reason::new(refusal, why));
@@ -244,7 +255,15 @@ impl Gateway {
         if let Some(output) = self.kept_for(&key, authorizer.ttl_seconds, now) {
             return Asked::Output(output);
         }
-        let event = incoming.authorizer_event(&api.id, route, authorizer, parameters, arn, token.as_deref(), key.get(2..).unwrap_or_default());
+        let event = incoming.authorizer_event(
+            &api.id,
+            route,
+            authorizer,
+            parameters,
+            arn,
+            token.as_deref(),
+            key.get(2..).unwrap_or_default(),
+        );
         let simple = match authorizer.payload {
             Payload::V2 { simple: true } => HttpApiResponse::Simple,
             _ => HttpApiResponse::Policy,
@@ -273,7 +292,11 @@ impl Gateway {
     fn keep(&self, key: Vec<String>, authorizer: &Authorizer, output: &Value, arn: &str, now: Timestamp) {
         let resources = output.get("policyDocument").map(policy::resources).unwrap_or_default();
         if let Some(long) = resources.iter().find(|r| r.len() > MOST_RESOURCE_BYTES) {
-            self.log.warn(&format!("authorizer {}: a resource of {} characters; 512 is the most", authorizer.name, long.len()));
+            self.log.warn(&format!(
+                "authorizer {}: a resource of {} characters; 512 is the most",
+                authorizer.name,
+                long.len()
+            ));
         }
         if authorizer.ttl_seconds == 0 {
             return;
@@ -300,7 +323,8 @@ impl Gateway {
         let day = now.0.div_euclid(86_400);
         let per_second = rate.per_second.map(f64::from);
         let burst = rate.burst.or(rate.per_second).map_or(1.0, f64::from).max(1.0);
-        let bucket = buckets.entry(key.to_owned()).or_insert(Bucket { tokens: burst, filled_at: started, day, used_today: 0 });
+        let bucket =
+            buckets.entry(key.to_owned()).or_insert(Bucket { tokens: burst, filled_at: started, day, used_today: 0 });
         if bucket.day != day {
             (bucket.day, bucket.used_today) = (day, 0);
         }

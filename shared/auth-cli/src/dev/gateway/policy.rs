@@ -84,14 +84,34 @@ mod tests {
         let arn = "arn:aws:execute-api:r:1:a/s/GET/x/y";
         let one = |effect: &str, resource: &str| json!({"Effect": effect, "Action": "execute-api:Invoke", "Resource": resource});
         let rows = [
-            ("a star crosses slashes", json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/*")]}), Ok(Effect::Allow)),
-            ("a question mark is one character", json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/x/?")]}), Ok(Effect::Allow)),
-            ("and not two", json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/?")]}), Ok(Effect::NoMatch)),
+            (
+                "a star crosses slashes",
+                json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/*")]}),
+                Ok(Effect::Allow),
+            ),
+            (
+                "a question mark is one character",
+                json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/x/?")]}),
+                Ok(Effect::Allow),
+            ),
+            (
+                "and not two",
+                json!({"Statement": [one("Allow", "arn:aws:execute-api:r:1:a/s/GET/?")]}),
+                Ok(Effect::NoMatch),
+            ),
             ("a statement may stand alone", json!({"Statement": one("Allow", "*")}), Ok(Effect::Allow)),
-            ("a deny beats an allow", json!({"Statement": [one("Allow", "*"), one("Deny", "*/y")]}), Ok(Effect::ExplicitDeny)),
+            (
+                "a deny beats an allow",
+                json!({"Statement": [one("Allow", "*"), one("Deny", "*/y")]}),
+                Ok(Effect::ExplicitDeny),
+            ),
             ("nothing matches", json!({"Statement": [one("Allow", "arn:other")]}), Ok(Effect::NoMatch)),
             ("no statement", json!({}), Err(())),
-            ("a condition is not passed over", json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}]}), Err(())),
+            (
+                "a condition is not passed over",
+                json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}]}),
+                Err(()),
+            ),
         ];
         for (sentence, policy, want) in rows {
             assert_eq!(evaluate(&policy, arn).map_err(|_| ()), want, "{sentence}");

@@ -43,10 +43,15 @@ impl Kind {
                 r#"{"Message":"User is not authorized to access this resource with an explicit deny"}"#,
                 "AccessDeniedException",
             ),
-            Self::AccessDenied { explicit: false } => {
-                ("ACCESS_DENIED", 403, r#"{"Message":"User is not authorized to access this resource"}"#, "AccessDeniedException")
+            Self::AccessDenied { explicit: false } => (
+                "ACCESS_DENIED",
+                403,
+                r#"{"Message":"User is not authorized to access this resource"}"#,
+                "AccessDeniedException",
+            ),
+            Self::AuthorizerFailure => {
+                ("AUTHORIZER_FAILURE", 500, r#"{"message":null}"#, "AuthorizerConfigurationException")
             }
-            Self::AuthorizerFailure => ("AUTHORIZER_FAILURE", 500, r#"{"message":null}"#, "AuthorizerConfigurationException"),
             Self::AuthorizerConfiguration => (
                 "AUTHORIZER_CONFIGURATION_ERROR",
                 500,
@@ -55,10 +60,15 @@ impl Kind {
             ),
             Self::Throttled => ("THROTTLED", 429, r#"{"message":"Too Many Requests"}"#, "TooManyRequestsException"),
             Self::QuotaExceeded => ("QUOTA_EXCEEDED", 429, r#"{"message":"Limit Exceeded"}"#, "LimitExceededException"),
-            Self::BadRequestBody => ("BAD_REQUEST_BODY", 400, r#"{"message":"Invalid request body"}"#, "BadRequestException"),
-            Self::BadRequestParameters => {
-                ("BAD_REQUEST_PARAMETERS", 400, r#"{"message":"Missing required request parameters"}"#, "BadRequestException")
+            Self::BadRequestBody => {
+                ("BAD_REQUEST_BODY", 400, r#"{"message":"Invalid request body"}"#, "BadRequestException")
             }
+            Self::BadRequestParameters => (
+                "BAD_REQUEST_PARAMETERS",
+                400,
+                r#"{"message":"Missing required request parameters"}"#,
+                "BadRequestException",
+            ),
             Self::MissingAuthenticationToken => (
                 "MISSING_AUTHENTICATION_TOKEN",
                 403,
@@ -82,7 +92,12 @@ impl Kind {
 }
 
 /// Writes a gateway response.
-pub(crate) fn respond(api: Option<&GatewayApi>, kind: Kind, mechanism: Mechanism, with: &Variables) -> Response<String> {
+pub(crate) fn respond(
+    api: Option<&GatewayApi>,
+    kind: Kind,
+    mechanism: Mechanism,
+    with: &Variables,
+) -> Response<String> {
     let (name, status, built_in, error_type) = kind.row();
     let chosen: GatewayResponse = match api.and_then(|api| api.responses.as_ref()) {
         Some(responses) => {
@@ -97,7 +112,8 @@ pub(crate) fn respond(api: Option<&GatewayApi>, kind: Kind, mechanism: Mechanism
         None => built_in.to_owned(),
     };
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(chosen.status.unwrap_or(status)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(chosen.status.unwrap_or(status)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-errortype", HeaderValue::from_static(error_type));
@@ -144,7 +160,8 @@ fn substitute(template: &str, kind: &str, built_in: &str, with: &Variables) -> S
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('$') {
         text.push_str(before);
-        let end = after.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))).unwrap_or(after.len());
+        let end =
+            after.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))).unwrap_or(after.len());
         let (name, tail) = after.split_at_checked(end).unwrap_or((after, ""));
         // A full stop at the end is the sentence's.
         let trimmed = name.trim_end_matches('.');

@@ -1,0 +1,197 @@
+//! Starts the product and speaks to it.
+
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// A running `countersign dev`; ends with its value.
+pub(crate) struct Dev {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) ready: Value,
+    said: Arc<Mutex<String>>,
+    folder: PathBuf,
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The command, which `cargo test --workspace` has built beside the tests.
+pub(crate) fn binary() -> PathBuf {
+    let here = std::env::current_exe().unwrap();
+    let path = here.parent().and_then(Path::parent).unwrap().join("countersign");
+    assert!(path.exists(), "{} is missing: run `cargo test --workspace`, which builds it", path.display());
+    path
+}
+
+/// A new empty folder.
+pub(crate) fn folder() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("countersign-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+impl Dev {
+    /// The demo.
+    pub(crate) fn demo() -> Self {
+        Self::start(&[], &[], &[])
+    }
+
+    /// With arguments, with files beside it (`FOLDER` in an argument stands for where they are), with variables.
+    pub(crate) fn start(arguments: &[&str], files: &[(&str, String)], variables: &[(&str, &str)]) -> Self {
+        let folder = folder();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let place = folder.display().to_string();
+        let ready_file = folder.join("ready.json");
+        let mut child = Command::new(binary())
+            .args(["dev", "--port", "0", "--ready-file"])
+            .arg(&ready_file)
+            .args(arguments.iter().map(|a| a.replace("FOLDER", &place)))
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let said = Arc::new(Mutex::new(String::new()));
+        let (mut line, mut ready) = (String::new(), Value::Null);
+        while lines.read_line(&mut line).unwrap() > 0 {
+            said.lock().unwrap().push_str(&line);
+            if line.starts_with("ready file written") {
+                ready = serde_json::from_str(&std::fs::read_to_string(&ready_file).unwrap()).unwrap();
+                break;
+            }
+            line.clear();
+        }
+        if ready.is_null() {
+            let mut error = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut error);
+            panic!("dev did not start: {error}");
+        }
+        let rest = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
+                rest.lock().unwrap().push_str(&line);
+                line.clear();
+            }
+        });
+        Self { child, url: ready["gateway"].as_str().unwrap().to_owned(), ready, said, folder }
+    }
+
+    /// What functions stand on, against the same table and secrets.
+    pub(crate) fn gate(&self) -> auth_store::gate::Gate {
+        let read = |name: &str| self.ready["env"][name].as_str().map(str::to_owned);
+        let settings = auth_core::settings::Settings::read(read).unwrap();
+        auth_store::gate::Gate::new(&auth_store::aws::Aws::read(read).unwrap(), &settings)
+    }
+
+    /// All that it has written to standard output so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// The secret of a client.
+    pub(crate) fn secret(&self, client: &str) -> String {
+        let clients = self.ready["demo"]["clients"].as_array().unwrap();
+        let found = clients.iter().find(|c| c["client_id"] == client).unwrap();
+        found["client_secret"].as_str().unwrap().to_owned()
+    }
+
+    /// A token of a client, by form and Basic, with more parameters.
+    pub(crate) async fn token(&self, client: &str, parameters: &[(&str, &str)]) -> String {
+        let answer = self.token_answer(client, parameters).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// What the token endpoint answers a client.
+    pub(crate) async fn token_answer(&self, client: &str, parameters: &[(&str, &str)]) -> Answer {
+        let mut body = String::from("grant_type=client_credentials");
+        for (name, value) in parameters {
+            body.push_str(&format!("&{name}={}", value.replace(' ', "+").replace(':', "%3A")));
+        }
+        let basic = basic(client, &self.secret(client));
+        let headers = [("Authorization", basic.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        self.call("POST", "/oauth/token", &headers, &body).await
+    }
+
+    /// One request.
+    pub(crate) async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let headers: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
+        raw(&self.url, method, path, &headers, body.as_bytes()).await
+    }
+
+    /// One request with a bearer token.
+    pub(crate) async fn with_token(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.call(method, path, &[("Authorization", &bearer), ("Content-Type", "application/json")], body).await
+    }
+}
+
+/// `Basic` credentials.
+pub(crate) fn basic(id: &str, secret: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+
+    /// Status and `code`, for tables.
+    pub(crate) fn outcome(&self) -> (u16, i64) {
+        (self.status, self.json["code"].as_i64().unwrap_or_default())
+    }
+}
+
+/// One request, written to the socket byte for byte, so that nothing is tidied up on the way.
+pub(crate) async fn raw(url: &str, method: &str, path: &str, headers: &[(String, Vec<u8>)], body: &[u8]) -> Answer {
+    let mut stream = tokio::net::TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
+    for (name, value) in headers {
+        request.extend_from_slice(name.as_bytes());
+        request.extend_from_slice(b": ");
+        request.extend_from_slice(value);
+        request.extend_from_slice(b"\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        request.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+    }
+    request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body);
+    // A server that has seen enough may close before all is sent.
+    let _ = stream.write_all(&request).await;
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    let text = String::from_utf8_lossy(&response).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
+    let headers = lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    Answer { status, headers, text: body.to_owned(), json: serde_json::from_str(body).unwrap_or(json!(null)) }
+}

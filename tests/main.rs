@@ -1,0 +1,4 @@
+//! The product from outside: `countersign dev` is started as a process, and spoken to over HTTP.
+
+mod corpus;
+mod harness;

@@ -1,1 +1,0 @@
-//! Empty: the tests stand in tests/tests.
