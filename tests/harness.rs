@@ -5,7 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A running `countersign dev`; ends with its value.
@@ -13,7 +14,7 @@ pub(crate) struct Dev {
     child: Child,
     pub(crate) url: String,
     pub(crate) ready: Value,
-    said: Arc<Mutex<String>>,
+    said: Arc<(Mutex<String>, Condvar)>,
     folder: PathBuf,
 }
 
@@ -66,10 +67,10 @@ impl Dev {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let said = Arc::new(Mutex::new(String::new()));
+        let said = Arc::new((Mutex::new(String::new()), Condvar::new()));
         let (mut line, mut ready) = (String::new(), Value::Null);
         while lines.read_line(&mut line).unwrap() > 0 {
-            said.lock().unwrap().push_str(&line);
+            said.0.lock().unwrap().push_str(&line);
             if line.starts_with("ready file written") {
                 ready = serde_json::from_str(&std::fs::read_to_string(&ready_file).unwrap()).unwrap();
                 break;
@@ -85,7 +86,8 @@ impl Dev {
         std::thread::spawn(move || {
             let mut line = String::new();
             while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
-                rest.lock().unwrap().push_str(&line);
+                rest.0.lock().unwrap().push_str(&line);
+                rest.1.notify_all();
                 line.clear();
             }
         });
@@ -101,7 +103,22 @@ impl Dev {
 
     /// All that it has written to standard output so far.
     pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+        self.said.0.lock().unwrap().clone()
+    }
+
+    /// How many lines with this text it has written, once there are as many as wanted; a line may come after the
+    /// answer it is about.
+    pub(crate) fn said_times(&self, text: &str, wanted: usize) -> usize {
+        let count = |said: &str| said.lines().filter(|line| line.contains(text)).count();
+        let said = self.said.0.lock().unwrap();
+        let patience = Duration::from_secs(5);
+        let (said, _) = self.said.1.wait_timeout_while(said, patience, |said| count(said) < wanted).unwrap();
+        count(&said)
+    }
+
+    /// Whether it has written a line with this text.
+    pub(crate) fn said_so(&self, text: &str) -> bool {
+        self.said_times(text, 1) > 0
     }
 
     /// The secret of a client.

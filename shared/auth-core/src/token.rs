@@ -394,8 +394,11 @@ impl UnverifiedSelfSigned<'_> {
 }
 
 /// Reads a `scope` text (RFC 6749 section 3.3): scope-tokens divided by spaces, in any order; twice is once, and so
-/// are two spaces.
+/// are two spaces. None stand at the ends.
 pub fn parse_scope(text: &str) -> Option<BTreeSet<Scope>> {
+    if text.starts_with(' ') || text.ends_with(' ') {
+        return None;
+    }
     text.split(' ').filter(|token| !token.is_empty()).map(|token| token.parse().ok()).collect()
 }
 
