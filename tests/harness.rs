@@ -14,9 +14,13 @@ pub(crate) struct Dev {
     child: Child,
     pub(crate) url: String,
     pub(crate) ready: Value,
-    said: Arc<(Mutex<String>, Condvar)>,
+    said: Said,
+    progress: Said,
     folder: PathBuf,
 }
+
+/// What a process has written, as it comes.
+type Said = Arc<(Mutex<String>, Condvar)>;
 
 impl Drop for Dev {
     fn drop(&mut self) {
@@ -82,6 +86,16 @@ impl Dev {
             let _ = child.stderr.take().unwrap().read_to_string(&mut error);
             panic!("dev did not start: {error}");
         }
+        let progress = Said::default();
+        let (kept, mut error) = (Arc::clone(&progress), BufReader::new(child.stderr.take().unwrap()));
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while error.read_line(&mut line).is_ok_and(|n| n > 0) {
+                kept.0.lock().unwrap().push_str(&line);
+                kept.1.notify_all();
+                line.clear();
+            }
+        });
         let rest = Arc::clone(&said);
         std::thread::spawn(move || {
             let mut line = String::new();
@@ -91,7 +105,7 @@ impl Dev {
                 line.clear();
             }
         });
-        Self { child, url: ready["gateway"].as_str().unwrap().to_owned(), ready, said, folder }
+        Self { child, url: ready["gateway"].as_str().unwrap().to_owned(), ready, said, progress, folder }
     }
 
     /// What functions stand on, against the same table and secrets.
@@ -109,11 +123,12 @@ impl Dev {
     /// How many lines with this text it has written, once there are as many as wanted; a line may come after the
     /// answer it is about.
     pub(crate) fn said_times(&self, text: &str, wanted: usize) -> usize {
-        let count = |said: &str| said.lines().filter(|line| line.contains(text)).count();
-        let said = self.said.0.lock().unwrap();
-        let patience = Duration::from_secs(5);
-        let (said, _) = self.said.1.wait_timeout_while(said, patience, |said| count(said) < wanted).unwrap();
-        count(&said)
+        times(&self.said, text, wanted)
+    }
+
+    /// Whether it has written a line with this text to standard error.
+    pub(crate) fn warned_so(&self, text: &str) -> bool {
+        times(&self.progress, text, 1) > 0
     }
 
     /// Whether it has written a line with this text.
@@ -158,6 +173,14 @@ impl Dev {
         let bearer = format!("Bearer {token}");
         self.call(method, path, &[("Authorization", &bearer), ("Content-Type", "application/json")], body).await
     }
+}
+
+fn times(said: &Said, text: &str, wanted: usize) -> usize {
+    let count = |said: &str| said.lines().filter(|line| line.contains(text)).count();
+    let written = said.0.lock().unwrap();
+    let patience = Duration::from_secs(5);
+    let (written, _) = said.1.wait_timeout_while(written, patience, |written| count(written) < wanted).unwrap();
+    count(&written)
 }
 
 /// `Basic` credentials.

@@ -246,6 +246,16 @@ impl PathTemplate {
         self.segments.iter().any(|s| matches!(s, Segment::Parameter(n) | Segment::Greedy(n) if n == name))
     }
 
+    /// How many segments it has.
+    pub(crate) fn depth(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether its last parameter takes the whole rest of a path.
+    pub(crate) fn is_greedy(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Greedy(_)))
+    }
+
     /// The path with each parameter replaced.
     pub fn fill(&self, mut value: impl FnMut(&str) -> String) -> String {
         let mut path = String::new();
@@ -307,7 +317,8 @@ pub fn find_operation<'a, T>(
         .min_by(|(_, a, _), (_, b, _)| rank(a).cmp(&rank(b)))
 }
 
-fn rank(operation: &Operation) -> (Vec<u8>, bool) {
+/// How the gateway prefers operations that match the same path: the lower first.
+pub(crate) fn rank(operation: &Operation) -> (Vec<u8>, bool) {
     let kinds = operation.path.segments.iter().map(|s| match s {
         Segment::Literal(_) => 0,
         Segment::Parameter(_) => 1,

@@ -18,12 +18,17 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
+use tokio::task::{JoinError, JoinSet};
 
 /// How many answers and bindings are kept. Bounded, so that made-up names cannot fill the memory.
 const KEPT: u64 = 10_000;
 
 /// How often a batch that came back in part is asked again.
 const BATCH_TRIES: u32 = 4;
+
+/// The most that BatchWriteItem takes, and how many of them are under way at once.
+const BATCH: usize = 25;
+const BATCHES_AT_ONCE: usize = 4;
 
 /// How fresh what is read must be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -355,25 +360,22 @@ impl Store {
     /// If a record cannot be written.
     pub async fn load(&self, records: Vec<Record>, mut progress: impl FnMut(usize)) -> Result<(), Fault> {
         let mut written = 0;
-        for batch in records.chunks(25) {
+        let mut under_way: JoinSet<Result<usize, Fault>> = JoinSet::new();
+        for batch in records.chunks(BATCH) {
+            if under_way.len() >= BATCHES_AT_ONCE {
+                written += joined(under_way.join_next().await)?;
+                progress(written);
+            }
             let mut requests = Vec::with_capacity(batch.len());
             for record in batch {
                 let put = PutRequest::builder().set_item(Some(record.item()?)).build();
                 let put = put.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {e}")))?;
                 requests.push(WriteRequest::builder().put_request(put).build());
             }
-            let mut rest = HashMap::from([(self.table.clone(), requests)]);
-            for attempt in 0..=BATCH_TRIES {
-                let answer = self.client.batch_write_item().set_request_items(Some(rest)).send().await;
-                let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {}", kind(&e))))?;
-                rest = answer.unprocessed_items.unwrap_or_default();
-                match (rest.is_empty(), attempt) {
-                    (true, _) => break,
-                    (false, BATCH_TRIES) => return Err(Fault::new("DynamoDB BatchWriteItem: came back in part")),
-                    (false, _) => {}
-                }
-            }
-            written += batch.len();
+            under_way.spawn(write_batch(self.client.clone(), self.table.clone(), requests));
+        }
+        while !under_way.is_empty() {
+            written += joined(under_way.join_next().await)?;
             progress(written);
         }
         Ok(())
@@ -396,6 +398,32 @@ impl Store {
                 .map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
         }
         Ok(())
+    }
+}
+
+async fn write_batch(
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    requests: Vec<WriteRequest>,
+) -> Result<usize, Fault> {
+    let count = requests.len();
+    let mut rest = HashMap::from([(table, requests)]);
+    for _ in 0..BATCH_TRIES {
+        let answer = client.batch_write_item().set_request_items(Some(rest)).send().await;
+        let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {}", kind(&e))))?;
+        rest = answer.unprocessed_items.unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(count);
+        }
+    }
+    Err(Fault::new("DynamoDB BatchWriteItem: came back in part again and again"))
+}
+
+fn joined(done: Option<Result<Result<usize, Fault>, JoinError>>) -> Result<usize, Fault> {
+    match done {
+        None => Ok(0),
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(Fault::new("a batch was not written to its end")),
     }
 }
 
