@@ -2,7 +2,6 @@
 //! other members may be there.
 
 use crate::harness::Dev;
-use auth_core::settings::HttpApiResponse;
 use auth_edge::report::Stdout;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -59,19 +58,21 @@ async fn every_event_is_answered_as_expected() {
         let expected = std::fs::read_to_string(folder.join(format!("{name}.expected.json"))).expect(name);
         let expected: Value = serde_json::from_str(&expected).unwrap();
         let event: Value = serde_json::from_str(&text).unwrap();
-        let simple = HttpApiResponse::Simple;
-        let request = || lambda_http::request::from_str(&text).expect(name);
+        let settings = dev.settings();
+        let request = || serde_json::from_str(&text).expect(name);
         let failed = |failure: auth_edge::authorizer::Failure| json!({"errorMessage": failure.to_string()});
         let got = match name.split('.').next().unwrap() {
             "jwt-authorizer" => {
-                jwt_authorizer::handle(&gate, simple, &Stdout, &event, "r").await.unwrap_or_else(failed)
+                jwt_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await.unwrap_or_else(failed)
             }
             "api-key-authorizer" => {
-                api_key_authorizer::handle(&gate, simple, &Stdout, &event, "r").await.unwrap_or_else(failed)
+                api_key_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await.unwrap_or_else(failed)
             }
-            "token" => http(token::handle(&gate, &Stdout, request()).await).await,
-            "login" => http(login::handle(&gate, &Stdout, request()).await).await,
-            "whoami" => http(whoami::handle(&gate, whoami::Guard::BehindAuthorizer, &Stdout, request()).await).await,
+            "token" => http(token::handle(&gate, &Stdout, request(), "r").await).await,
+            "login" => http(login::handle(&gate, &Stdout, request(), "r").await).await,
+            "whoami" => {
+                http(whoami::handle(&gate, whoami::Guard::BehindAuthorizer, &Stdout, request(), "r").await).await
+            }
             other => panic!("{other} is no function"),
         };
         wrong.extend(difference("answer", &expected, &got).map(|what| format!("{name}: {what}")));

@@ -294,10 +294,9 @@ async fn without_table_or_secret_nothing_is_allowed_and_nobody_is_told_401() {
         };
         let settings = Settings::read(read).unwrap();
         let gate = Gate::new(&Aws::read(read).unwrap(), &settings);
-        let simple = settings.http_api_response;
         let answers = [
-            jwt_authorizer::handle(&gate, simple, &Stdout, &event, "r").await,
-            api_key_authorizer::handle(&gate, simple, &Stdout, &key, "r").await,
+            jwt_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await,
+            api_key_authorizer::handle(&gate, &settings, &Stdout, &key, "r").await,
         ];
         for answer in answers {
             assert_eq!(
@@ -308,12 +307,7 @@ async fn without_table_or_secret_nothing_is_allowed_and_nobody_is_told_401() {
         }
         let body = "{\"version\":\"2.0\",\"rawPath\":\"/oauth/token\",\"headers\":{\"content-type\":\"application/json\",\"authorization\":\"BASIC\"},\"requestContext\":{\"http\":{\"method\":\"POST\",\"path\":\"/oauth/token\"},\"stage\":\"$default\",\"timeEpoch\":0},\"body\":\"{\\\"grant_type\\\":\\\"client_credentials\\\"}\",\"isBase64Encoded\":false}";
         let body = body.replace("BASIC", &basic("gains-partner", &dev.secret("gains-partner")));
-        let event: Value = serde_json::from_str(&body).unwrap();
-        let answer = token::handle(&gate, &Stdout, token_request(&event)).await;
+        let answer = token::handle(&gate, &Stdout, serde_json::from_str(&body).unwrap(), "r").await;
         assert_eq!(answer.status(), 503, "no {what}: no token, and no 401");
     }
-}
-
-fn token_request(event: &Value) -> lambda_http::Request {
-    lambda_http::request::from_str(&event.to_string()).unwrap()
 }

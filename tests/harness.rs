@@ -108,11 +108,19 @@ impl Dev {
         Self { child, url: ready["gateway"].as_str().unwrap().to_owned(), ready, said, progress, folder }
     }
 
+    /// The settings of functions against the same table and secrets.
+    pub(crate) fn settings(&self) -> auth_core::settings::Settings {
+        auth_core::settings::Settings::read(|name| self.variable(name)).unwrap()
+    }
+
     /// What functions stand on, against the same table and secrets.
     pub(crate) fn gate(&self) -> auth_store::gate::Gate {
-        let read = |name: &str| self.ready["env"][name].as_str().map(str::to_owned);
-        let settings = auth_core::settings::Settings::read(read).unwrap();
-        auth_store::gate::Gate::new(&auth_store::aws::Aws::read(read).unwrap(), &settings)
+        let aws = auth_store::aws::Aws::read(|name| self.variable(name)).unwrap();
+        auth_store::gate::Gate::new(&aws, &self.settings())
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.ready["env"][name].as_str().map(str::to_owned)
     }
 
     /// All that it has written to standard output so far.

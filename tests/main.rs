@@ -1,5 +1,14 @@
 //! The product from outside: `countersign dev` is started as a process, and spoken to over HTTP.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test says what is wrong by panicking"
+)]
+
 mod corpus;
 mod events;
 mod gateway;

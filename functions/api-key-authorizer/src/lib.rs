@@ -1,7 +1,7 @@
 //! \`ApiKey\` header -> access. Answers every authorizer event of API Gateway.
 
 use auth_core::refusal::Refusal;
-use auth_core::settings::HttpApiResponse;
+use auth_core::settings::Settings;
 use auth_edge::authorizer::{Failure, Kind, walk};
 use auth_edge::report::Sink;
 use auth_edge::{clock, header};
@@ -16,13 +16,13 @@ const KIND: Kind = Kind { name: "api_key", header: "apikey", malformed: Refusal:
 /// `Unauthorized`, which the gateway answers with 401; anything else is 500.
 pub async fn handle(
     gate: &Gate,
-    http_api: HttpApiResponse,
+    settings: &Settings,
     sink: &dyn Sink,
     event: &Value,
     request_id: &str,
 ) -> Result<Value, Failure> {
     let now = clock::now();
-    walk(event, KIND, request_id, now, http_api, sink, async |event, line| {
+    walk(event, KIND, request_id, now, settings, sink, async |event, line| {
         gate.api_key(&event.request, header::api_key(&event.request), now, line).await
     })
     .await

@@ -10,9 +10,9 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let gate = Gate::new(&Aws::from_env()?, &settings);
-    let (gate, http_api) = (&gate, settings.http_api_response);
+    let (gate, settings) = (&gate, &settings);
     run(service_fn(|event: LambdaEvent<Value>| async move {
-        jwt_authorizer::handle(gate, http_api, &Stdout, &event.payload, &event.context.request_id)
+        jwt_authorizer::handle(gate, settings, &Stdout, &event.payload, &event.context.request_id)
             .await
             .map_err(Error::from)
     }))

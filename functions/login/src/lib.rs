@@ -6,62 +6,41 @@ use auth_core::password::StoredPassword;
 use auth_core::records::ActiveState;
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
-use auth_edge::clock;
-use auth_edge::http_request::{HttpRequest, read};
-use auth_edge::oauth::{Format, Issued, OAuthError, Parameters, Refused, error_response};
+use auth_edge::http_request::{HttpRequest, walk};
+use auth_edge::oauth::{Format, Issued, OAuthError, Parameters, Refused};
 use auth_edge::report::{Report, Sink};
 use auth_store::Fault;
 use auth_store::gate::Gate;
 use auth_store::store::Wanted;
 use http::Response;
+use lambda_http::request::LambdaRequest;
 
 /// Where customers log in.
 pub const LOGIN_PATH: &str = "/login";
 
-/// Answers one request.
-pub async fn handle(gate: &Gate, sink: &dyn Sink, request: lambda_http::Request) -> Response<String> {
-    let now = clock::now();
-    let http = read(request);
-    let mut report = Report::begin("login", now, &http.request_id);
-    report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
-    let result = match (http.request.path.as_str(), http.request.method.as_str()) {
-        (LOGIN_PATH, "POST") => login(gate, &http, now, &mut report).await,
-        (LOGIN_PATH, _) => Ok(Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here."))),
-        _ => Ok(Err(Refused::new(OAuthError::NotFound, "There is nothing here."))),
-    };
-    let response = match result {
-        Ok(Ok(response)) => {
-            report.line.outcome = auth_core::audit::Outcome::Allowed;
-            response
+/// Answers one request. `own_id` is the function's request id.
+pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: &str) -> Response<String> {
+    walk(event, own_id, "login", sink, async |http, body, now, report| {
+        match (http.request.path.as_str(), http.request.method.as_str()) {
+            (LOGIN_PATH, "POST") => login(gate, http, body, now, report).await,
+            (LOGIN_PATH, _) => Ok(Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here."))),
+            _ => Ok(Err(Refused::new(OAuthError::NotFound, "There is nothing here."))),
         }
-        Ok(Err(refused)) => {
-            report.line.outcome = auth_core::audit::Outcome::Refused;
-            report.line.code = Some(refused.error.refusal().code());
-            report.line.error = Some(refused.error.error());
-            report.line.why = Some(refused.why.clone());
-            error_response(&refused, &http.request_id)
-        }
-        Err(fault) => {
-            report.broken(&fault);
-            let refused = Refused::new(OAuthError::Unavailable, "The service is not available. Try again.");
-            error_response(&refused, &http.request_id)
-        }
-    };
-    report.end(sink);
-    response
+    })
+    .await
 }
 
 async fn login(
     gate: &Gate,
     http: &HttpRequest,
+    body: &[u8],
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Result<Response<String>, Refused>, Fault> {
-    let (tenant, username, password) = match credentials(http) {
+    let (tenant, username, password) = match credentials(http, body) {
         Ok(credentials) => credentials,
         Err(refused) => return Ok(Err(refused)),
     };
-    report.line.tenant = tenant.as_ref().map(ToString::to_string);
     let keyring = gate.keyring.get(now).await?;
     // A name that cannot be one is looked up and hashed like any other, so that its answer takes as long.
     let tenant = tenant.map_or_else(|| "-".parse(), Ok).map_err(|e| Fault(e.to_string()))?;
@@ -73,6 +52,7 @@ async fn login(
 
     let stored = customer.as_ref().map_or_else(StoredPassword::nobody, |c| c.password.clone());
     let right = stored.matches(&password);
+    report.line.tenant = record.as_ref().map(|t| t.id.to_string());
     let tenant = record.filter(|t| t.state == ActiveState::Active);
     let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right)
     else {
@@ -99,9 +79,9 @@ async fn login(
 type Credentials = (Option<TenantId>, Option<Username>, SecretText);
 
 /// What the body says; a name that is not of its form is `None`, because it is nobody's.
-fn credentials(http: &HttpRequest) -> Result<Credentials, Refused> {
+fn credentials(http: &HttpRequest, body: &[u8]) -> Result<Credentials, Refused> {
     let known = ["tenant", "username", "password"];
-    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &known)?;
+    let parameters = Parameters::read(http.request.header("content-type"), body, &known)?;
     if parameters.format != Format::Json {
         return Err(Refused::new(OAuthError::UnsupportedMediaType, "Send application/json."));
     }

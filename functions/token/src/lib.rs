@@ -7,16 +7,14 @@ use auth_core::records::{Client, StoredSecret};
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
 use auth_core::token::UnverifiedToken;
-use auth_edge::clock;
-use auth_edge::http_request::{HttpRequest, read};
-use auth_edge::oauth::{
-    Issued, OAuthError, Parameters, Refused, UnverifiedClient, client_authentication, error_response, respond,
-};
+use auth_edge::http_request::{HttpRequest, walk};
+use auth_edge::oauth::{Issued, OAuthError, Parameters, Refused, UnverifiedClient, client_authentication, respond};
 use auth_edge::report::{Report, Sink};
 use auth_store::Fault;
 use auth_store::gate::Gate;
 use auth_store::store::{Fetched, Wanted};
 use http::{HeaderValue, Response, header};
+use lambda_http::request::LambdaRequest;
 use serde_json::json;
 
 /// Where tokens are issued; the second path is that of a system whose clients move in unchanged.
@@ -79,54 +77,47 @@ impl From<NotIssued> for Stop {
     }
 }
 
-/// Answers one request.
-pub async fn handle(gate: &Gate, sink: &dyn Sink, request: lambda_http::Request) -> Response<String> {
-    let now = clock::now();
-    let http = read(request);
-    let path = http.request.path.as_str();
-    let is = |paths: &[&str]| paths.iter().any(|p| path == *p);
-    let post = http.request.method == "POST";
-    let kind = if path == REVOKE_PATH { "revoke" } else { "token" };
-    let mut report = Report::begin(kind, now, &http.request_id);
-    report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
-    report.line.method = Some(auth_core::audit::cut(&http.request.method));
-    let result = match (post, http.request.method.as_str()) {
-        (_, "GET") if is(&[JWKS_PATH]) => return public(keys(gate, now).await, &http.request_id),
-        (_, "GET") if is(&METADATA_PATHS) => return public(metadata(gate, now).await, &http.request_id),
-        (true, _) if is(&TOKEN_PATHS) => token(gate, &http, now, &mut report).await,
-        (true, _) if is(&[REVOKE_PATH]) => revoke(gate, &http, now, &mut report).await,
-        _ if is(&TOKEN_PATHS) || is(&[REVOKE_PATH]) => {
-            Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
+/// Answers one request. `own_id` is the function's request id.
+pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: &str) -> Response<String> {
+    walk(event, own_id, "token", sink, async |http, body, now, report| {
+        let path = http.request.path.as_str();
+        let is = |paths: &[&str]| paths.contains(&path);
+        let result = match http.request.method.as_str() {
+            "POST" if is(&TOKEN_PATHS) => token(gate, http, body, now, report).await,
+            "POST" if path == REVOKE_PATH => {
+                report.line.kind = "revoke";
+                revoke(gate, http, body, now, report).await
+            }
+            "GET" if path == JWKS_PATH => {
+                report.line.kind = "keys";
+                Ok(public(&gate.keyring.get(now).await?.public_jwks()))
+            }
+            "GET" if is(&METADATA_PATHS) => {
+                report.line.kind = "metadata";
+                Ok(public(&metadata(&gate.issuer, gate.keyring.get(now).await?.as_ref())))
+            }
+            _ if is(&TOKEN_PATHS) || path == REVOKE_PATH => {
+                Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
+            }
+            _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
+        };
+        match result {
+            Ok(response) => Ok(Ok(response)),
+            Err(Stop::Refused(refused)) => Ok(Err(refused)),
+            Err(Stop::Broken(fault)) => Err(fault),
         }
-        _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
-    };
-    let response = match result {
-        Ok(response) => {
-            report.line.outcome = auth_core::audit::Outcome::Allowed;
-            response
-        }
-        Err(Stop::Refused(refused)) => {
-            report.line.outcome = auth_core::audit::Outcome::Refused;
-            report.line.code = Some(refused.error.refusal().code());
-            report.line.error = Some(refused.error.error());
-            report.line.why = Some(refused.why.clone());
-            error_response(&refused, &http.request_id)
-        }
-        Err(Stop::Broken(fault)) => {
-            report.broken(&fault);
-            unavailable(&http.request_id)
-        }
-    };
-    report.end(sink);
-    response
+    })
+    .await
 }
 
-fn unavailable(request_id: &str) -> Response<String> {
-    error_response(&Refused::new(OAuthError::Unavailable, "The service is not available. Try again."), request_id)
-}
-
-async fn token(gate: &Gate, http: &HttpRequest, now: Timestamp, report: &mut Report) -> Result<Response<String>, Stop> {
-    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &KNOWN)?;
+async fn token(
+    gate: &Gate,
+    http: &HttpRequest,
+    body: &[u8],
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Response<String>, Stop> {
+    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
     let unverified = client_authentication(&http.request, &parameters)?;
     let asked = Asked {
         tenant: parameters.alias("tpl", "tenant")?,
@@ -180,20 +171,26 @@ async fn authenticate(
 ) -> Result<(Fetched, Client), Stop> {
     let named = asked.tenant.and_then(|t| t.parse().ok());
     let mut why = "unknown client";
+    let mut fetched: Option<(&ClientId, Fetched)> = None;
     for (id, secret) in &unverified.pairs {
-        report.line.client_id = Some(id.to_string());
-        let fetched =
-            gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?;
-        let client = fetched.facts.client.clone();
+        let have = match fetched.take() {
+            Some((same, have)) if same == id => have,
+            _ => {
+                gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?
+            }
+        };
+        let client = have.facts.client.clone();
+        // What a caller only claims is not written down: people paste secrets where an id belongs.
+        report.line.client_id = client.as_ref().map(|c| c.client_id.to_string());
         if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
             why = if client.is_some() { "wrong secret" } else { why };
+            fetched = Some((id, have));
             continue;
         }
         if let Some(client) = client {
             // State and environment are judged with the rest of the record; the answer is the same.
-            let deployment = gate.deployment(now);
-            usable(&client, deployment).map_err(Refused::invalid_client)?;
-            return Ok((fetched, client));
+            usable(&client, gate.deployment(now)).map_err(Refused::invalid_client)?;
+            return Ok((have, client));
         }
     }
     Err(Refused::invalid_client(why).into())
@@ -222,35 +219,32 @@ fn secret_matches(
 async fn revoke(
     gate: &Gate,
     http: &HttpRequest,
+    body: &[u8],
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
-    let parameters = Parameters::read(http.request.header("content-type"), &http.body, &KNOWN)?;
+    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
     let unverified = client_authentication(&http.request, &parameters)?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
     let keyring = gate.keyring.get(now).await?;
     let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), now, report).await?;
-    if let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text)
-        && let Ok(token) = token.verify(&keyring, &gate.expected(now))
-        && token.client_id() == Some(&client.client_id)
-        && let Some(jti) = token.jti()
-    {
-        report.line.jti = Some(jti.to_string());
-        Box::pin(gate.store.revoke_token(jti, token.expires_at())).await?;
+    if let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) {
+        let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
+        if let Ok(token) = token.verify(&keyring, &gate.expected(now))
+            && token.client_id() == Some(&client.client_id)
+            && let Some(jti) = token.jti()
+        {
+            report.line.jti = Some(jti.to_string());
+            Box::pin(gate.store.revoke_token(jti, token.expires_at())).await?;
+        }
     }
     Ok(respond(200, &json!({})))
 }
 
-async fn keys(gate: &Gate, now: Timestamp) -> Result<serde_json::Value, Fault> {
-    Ok(gate.keyring.get(now).await?.public_jwks())
-}
-
-async fn metadata(gate: &Gate, now: Timestamp) -> Result<serde_json::Value, Fault> {
-    let keyring = gate.keyring.get(now).await?;
+fn metadata(issuer: &str, keyring: &Keyring) -> serde_json::Value {
     let algorithms: Vec<&str> = keyring.algorithms().into_iter().map(|a| a.as_str()).collect();
-    let issuer = &gate.issuer;
     let methods = ["client_secret_basic", "client_secret_post"];
-    Ok(json!({
+    json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{}", TOKEN_PATHS[0]),
         "jwks_uri": format!("{issuer}{JWKS_PATH}"),
@@ -261,12 +255,12 @@ async fn metadata(gate: &Gate, now: Timestamp) -> Result<serde_json::Value, Faul
         "id_token_signing_alg_values_supported": algorithms,
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
-    }))
+    })
 }
 
-fn public(document: Result<serde_json::Value, Fault>, request_id: &str) -> Response<String> {
-    let Ok(document) = document else { return unavailable(request_id) };
-    let mut response = respond(200, &document);
+/// A document that anybody may read and keep for a while.
+fn public(document: &serde_json::Value) -> Response<String> {
+    let mut response = respond(200, document);
     response.headers_mut().remove(header::PRAGMA);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(METADATA_MAX_AGE));
     response

@@ -13,6 +13,7 @@ use auth_edge::{clock, header};
 use auth_store::Fault;
 use auth_store::gate::Gate;
 use http::Response;
+use lambda_http::request::LambdaRequest;
 use serde_json::{Map, Value, json};
 
 /// Where the guard stands.
@@ -24,10 +25,22 @@ pub enum Guard {
     Alone,
 }
 
-/// Answers one request.
-pub async fn handle(gate: &Gate, guard: Guard, sink: &dyn Sink, request: lambda_http::Request) -> Response<String> {
+/// Answers one request. `own_id` is the function's request id.
+pub async fn handle(
+    gate: &Gate,
+    guard: Guard,
+    sink: &dyn Sink,
+    event: LambdaRequest,
+    own_id: &str,
+) -> Response<String> {
     let now = clock::now();
-    let http = read(request);
+    let Some(http) = read(event, own_id) else {
+        let reason = Reason::new(Refusal::InvalidRequest, "not an event of a proxy integration");
+        let mut report = Report::begin("guard", now, own_id);
+        report.line.refused(&reason);
+        report.end(sink);
+        return refusal_response(&reason, own_id);
+    };
     let mut report = Report::begin("guard", now, &http.request_id);
     report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
     let result = match guard {
@@ -91,21 +104,28 @@ async fn alone(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Result<Value, Reason>, Fault> {
-    let catalog = gate.store.fresh_catalog(now).await?;
-    let Some(matched) = catalog.find(&http.request.method, &http.request.path) else {
+    let catalog = gate.store.catalog().await?;
+    let mechanism = catalog.find(&http.request.method, &http.request.path).map(|m| m.operation.mechanism);
+    let verdict: Verdict = match mechanism {
+        Some(Mechanism::ApiKey) => {
+            gate.api_key(&http.request, header::api_key(&http.request), now, &mut report.line).await?
+        }
+        Some(Mechanism::None) => {
+            let matched = catalog.find(&http.request.method, &http.request.path);
+            return Ok(Ok(matched.map_or(Value::Null, |matched| body(&matched, Map::new()))));
+        }
+        Some(Mechanism::Jwt) | None => {
+            gate.bearer(&http.request, header::bearer(&http.request), now, &mut report.line).await?
+        }
+    };
+    let access = match &verdict.access {
+        Ok(access) => access,
+        Err(reason) => return Ok(Err(reason.clone())),
+    };
+    let Some(matched) = verdict.matched(&http.request) else {
         return Ok(Err(Reason::new(Refusal::EndpointNotAssigned, "no API declares this operation")));
     };
-    note(report, http, &matched);
-    let verdict: Verdict = match matched.operation.mechanism {
-        Mechanism::None => return Ok(Ok(body(&matched, Map::new()))),
-        Mechanism::Jwt => gate.bearer(&http.request, header::bearer(&http.request), now, &mut report.line).await?,
-        Mechanism::ApiKey => gate.api_key(&http.request, header::api_key(&http.request), now, &mut report.line).await?,
-    };
-    let (None, Some(rights)) = (&verdict.refused, &verdict.rights) else {
-        let reason = verdict.refused.unwrap_or_else(|| Reason::new(Refusal::InvalidToken, "nothing was proven"));
-        return Ok(Err(reason));
-    };
-    let context = rights_context(rights);
+    let context = rights_context(access.rights());
     // Nobody stands behind this guard, so what an authorizer would leave to it is checked here.
     let checked = AuthorizerContext::read(Some(&Value::Object(context.clone())));
     match checked

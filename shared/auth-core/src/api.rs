@@ -251,6 +251,11 @@ impl PathTemplate {
         self.segments.len()
     }
 
+    /// Whether it is a longer template that begins with all of a shorter one.
+    pub(crate) fn begins_with(&self, shorter: &Self) -> bool {
+        self.segments.len() > shorter.segments.len() && self.segments.starts_with(&shorter.segments)
+    }
+
     /// Whether its last parameter takes the whole rest of a path.
     pub(crate) fn is_greedy(&self) -> bool {
         matches!(self.segments.last(), Some(Segment::Greedy(_)))
@@ -329,7 +334,7 @@ pub(crate) fn rank(operation: &Operation) -> (Vec<u8>, bool) {
 
 /// A request, as far as a decision looks at it. Headers and query are absent where the event does not carry them
 /// (a TOKEN authorizer sees neither).
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Request {
     /// Upper case.
     pub method: String,
@@ -339,6 +344,13 @@ pub struct Request {
     pub headers: Option<Vec<(String, String)>>,
     /// Decoded once.
     pub query: Option<Vec<(String, String)>>,
+}
+
+impl fmt::Debug for Request {
+    /// Headers and query hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({} {})", self.method, self.path)
+    }
 }
 
 /// What stands at a place of a request.

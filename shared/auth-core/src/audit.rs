@@ -1,5 +1,6 @@
 //! What is written of every decision: one JSON line, whatever the outcome.
 
+use crate::decision::Trail;
 use crate::refusal::Reason;
 use serde::Serialize;
 
@@ -76,6 +77,9 @@ pub struct AuditLine {
     /// The caller's user agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// The checks of the decision, where `LOG_LEVEL` asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Trail>,
     /// How long the decision took, in microseconds.
     pub latency_us: u64,
 }
@@ -102,6 +106,7 @@ impl AuditLine {
             jti: None,
             source_ip: None,
             user_agent: None,
+            checks: None,
             latency_us: 0,
         }
     }

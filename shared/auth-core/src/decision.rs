@@ -9,6 +9,7 @@ use crate::ids::{
     ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern, SupplierCode,
     TenantId, UserLogin,
 };
+use crate::jws::Algorithm;
 use crate::records::{ActiveState, ApiKey, Client, ClientState, Facts, GrantState, KeyLife, Rate, Tenant};
 use crate::refusal::{Reason, Refusal};
 use crate::time::Timestamp;
@@ -74,6 +75,8 @@ pub struct Rights {
     apis: Vec<ApiName>,
     /// The token's audiences; none for credentials that are not narrowed by one.
     audience: Option<Vec<String>>,
+    /// What a token of ours is signed by.
+    algorithm: Option<Algorithm>,
     scopes: BTreeSet<Scope>,
     roles: Vec<RoleName>,
     skus: Vec<SkuPattern>,
@@ -149,6 +152,11 @@ impl Rights {
     pub fn last_seen(&self) -> Option<Timestamp> {
         self.last_seen
     }
+    /// Whether no tenant is asked for: an application that maintains tenants, on an operation for such.
+    fn is_above_tenants(&self, operation: &Operation) -> bool {
+        let maintains = self.client.as_ref().is_some_and(|(_, kind)| *kind == ClientKind::MultiTenant);
+        maintains && operation.subject == Subject::Internal
+    }
     /// How often the client may call.
     pub fn rate(&self) -> Option<Rate> {
         self.rate
@@ -186,24 +194,31 @@ pub fn establish_token(
         TokenUse::Customer => establish_customer(&token, facts, trail)?,
         TokenUse::Partner | TokenUse::Internal => {
             let rights = establish_client(facts, token.tenant.as_ref(), catalog, deployment, trail, |client| {
-                let fits = token_use_of(client.kind) == token.token_use;
-                let in_time = client.tokens_not_before.is_none_or(|t| token.issued_at.is_some_and(|iat| iat >= t));
-                match (fits, in_time) {
-                    (false, _) => Err(invalid("token_use is not that of the client's kind")),
-                    (_, false) => Err(Reason::new(Refusal::TokenRevoked, "all tokens of the client were revoked")),
-                    _ => Ok(()),
+                if token_use_of(client.kind) != token.token_use {
+                    return Err(invalid("token_use is not that of the client's kind"));
                 }
+                issued_since(client.tokens_not_before, token.issued_at)
             })?;
             // A token never does more than it says, nor more than the grant says now.
             Rights { scopes: rights.scopes.intersection(&token.scopes).cloned().collect(), ..rights }
         }
     };
     rights.audience = Some(token.aud);
+    rights.algorithm = Some(token.algorithm);
     rights.user_login = token.user_login;
     rights.jti = token.jti;
     rights.last_seen = last;
     rights.expires_at = Some(token.expires_at);
     Ok(rights)
+}
+
+fn issued_since(not_before: Option<Timestamp>, issued_at: Option<Timestamp>) -> Result<(), Reason> {
+    match not_before {
+        Some(not_before) if issued_at.is_none_or(|iat| iat < not_before) => {
+            Err(Reason::new(Refusal::TokenRevoked, "all tokens issued before some time were revoked"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// How long a token may rest before it counts as unused: the idle life, and a tenth on top, because its use is noted
@@ -242,7 +257,7 @@ pub fn establish_self_signed(
             (Some(named), ClientKind::SingleTenant, own) if own.as_ref() != Some(named) => {
                 Err(invalid("tenant is not that of the client"))
             }
-            _ => Ok(()),
+            _ => issued_since(client.tokens_not_before, Some(token.issued_at)),
         }
     })?;
     if token.tenant.is_some() && rights.tenant.is_err() {
@@ -310,6 +325,8 @@ pub(crate) fn establish_client(
     trail.check("environment of the client", client.environment == deployment.environment, || {
         invalid(format!("a client of the {} environment", client.environment.as_str()))
     })?;
+    let marked = client.kind == ClientKind::SingleTenant || client.internal;
+    trail.check("internal, where its kind wants it", marked, || invalid("the client is not marked internal"))?;
     trail.note("credential of this client", also(&client))?;
 
     let not_granted = |why: &str| Reason::new(Refusal::TenantNotGranted, why);
@@ -344,6 +361,7 @@ pub(crate) fn establish_client(
         tenant: reaches,
         apis: client.apis,
         audience: None,
+        algorithm: None,
         scopes: scopes.into_iter().chain(catalog.scopes_of(&roles).cloned()).collect(),
         roles,
         skus,
@@ -366,8 +384,7 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
     trail.check("customer of the token", token.customer_id.as_ref() == Some(&customer.customer_id), || {
         invalid("customer_id is not that of the login")
     })?;
-    let in_time = customer.tokens_not_before.is_none_or(|t| token.issued_at.is_some_and(|iat| iat >= t));
-    trail.check("token not revoked for all", in_time, || Reason::new(Refusal::TokenRevoked, "all tokens revoked"))?;
+    trail.note("tokens not revoked", issued_since(customer.tokens_not_before, token.issued_at))?;
     let tenant = match facts.tenant {
         Some(t) if t.state == ActiveState::Active && Some(&t.id) == token.tenant.as_ref() => Ok(t),
         _ => Err(Reason::new(Refusal::TenantNotGranted, "the tenant is unknown or disabled")),
@@ -379,6 +396,7 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
         apis: tenant.as_ref().map(|t| t.apis.clone()).unwrap_or_default(),
         tenant,
         audience: None,
+        algorithm: None,
         scopes: customer.scopes.into_iter().filter(|s| token.scopes.contains(s)).collect(),
         roles: Vec::new(),
         skus: Vec::new(),
@@ -419,7 +437,7 @@ pub fn authorize(
 ) -> Result<Access, Reason> {
     let Matched { api, operation, parameters } = matched;
     check_surface(rights, api, operation, trail)?;
-    if operation.subject != Subject::Internal {
+    if !rights.is_above_tenants(operation) {
         let tenant = trail.note("tenant granted", rights.tenant.as_ref().map_err(Clone::clone))?;
         trail.note("requested tenant", requested_tenant(&tenant.id, operation, request, parameters))?;
     }
@@ -437,8 +455,24 @@ pub fn authorize(
 pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
     let trail = &mut Trail::default();
     check_surface(rights, api, operation, trail).is_ok()
-        && (operation.subject == Subject::Internal || rights.tenant.is_ok())
+        && (rights.is_above_tenants(operation) || rights.tenant.is_ok())
         && check_scope(rights, api, operation, trail).is_ok()
+}
+
+/// Whether the request at hand meets those limits of an operation that do not stand in its path.
+pub fn meets_unseen_limits(rights: &Rights, operation: &Operation, request: &Request) -> bool {
+    let beside_path = |source: &Source| !matches!(source, Source::Path(_));
+    let tenant = match rights.tenant() {
+        Some(own) if beside_path(&operation.tenant) && !rights.is_above_tenants(operation) => {
+            requested_tenant(own, operation, request, &[]).is_ok()
+        }
+        _ => true,
+    };
+    let sku = operation.sku.as_ref().filter(|s| beside_path(s));
+    let supplier = operation.supplier.as_ref().filter(|_| !operation.guard);
+    tenant
+        && sku.is_none_or(|source| check_sku(&rights.skus, request.at(source, &[])).is_ok())
+        && supplier.is_none_or(|source| check_supplier(&rights.suppliers, request.at(source, &[])).is_ok())
 }
 
 fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
@@ -461,7 +495,12 @@ fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut 
         Reason::new(Refusal::EndpointNotAssigned, format!("API {} is not assigned", api.name))
     })?;
     let in_audience = rights.audience.as_ref().is_none_or(|aud| aud.contains(&api.audience));
-    trail.check("audience", in_audience, || invalid(format!("aud does not name API {}", api.name)))
+    trail.check("audience", in_audience, || invalid(format!("aud does not name API {}", api.name)))?;
+    // Otherwise whoever holds the secret of one API's HMAC key could make tokens for all others.
+    let signed_right = rights.algorithm.is_none_or(|algorithm| algorithm == api.token.alg);
+    trail.check("algorithm of the API", signed_right, || {
+        invalid(format!("not signed by {}, as API {} wants", api.token.alg.as_str(), api.name))
+    })
 }
 
 fn requested_tenant(
@@ -482,7 +521,7 @@ fn requested_tenant(
 }
 
 fn check_scope(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
-    if let (Ok(tenant), true) = (&rights.tenant, operation.subject != Subject::Internal) {
+    if let (Ok(tenant), false) = (&rights.tenant, rights.is_above_tenants(operation)) {
         trail.check("tenant has the API", tenant.apis.contains(&api.name), || {
             Reason::new(Refusal::EndpointNotAssigned, format!("tenant {} lacks API {}", tenant.id, api.name))
         })?;
@@ -530,13 +569,13 @@ pub fn check_supplier(granted: &[SupplierCode], sent: Found<'_>) -> Result<(), R
     }
 }
 
-/// What was decided of a request.
+/// What was decided of a request. Allowed is that there is an [`Access`], never that there is no refusal.
 #[derive(Debug)]
 pub struct Verdict {
-    /// What the credential may do, if it was proven.
-    pub rights: Option<Rights>,
-    /// Why the request is refused, if it is.
-    pub refused: Option<Reason>,
+    /// The leave to call, or why not.
+    pub access: Result<Access, Reason>,
+    /// What a proven credential may do, if this request is refused to it.
+    pub refused_rights: Option<Rights>,
     /// The checks that were made.
     pub trail: Trail,
     /// The APIs that it was decided by.
@@ -547,5 +586,10 @@ impl Verdict {
     /// The operation that the request is for.
     pub fn matched<'a>(&'a self, request: &Request) -> Option<Matched<'a>> {
         self.catalog.find(&request.method, &request.path)
+    }
+
+    /// What the credential may do, if it was proven.
+    pub fn rights(&self) -> Option<&Rights> {
+        self.access.as_ref().ok().map(Access::rights).or(self.refused_rights.as_ref())
     }
 }

@@ -139,13 +139,6 @@ impl Jti {
     }
 }
 
-impl KeyId {
-    /// A new identifier of 64 random bits, in lower-case hex.
-    pub fn from_random(bits: [u8; 8]) -> Self {
-        Self(format!("key-{}", crate::secret::hex(&bits)).into())
-    }
-}
-
 impl SkuPattern {
     /// Whether this pattern covers an SKU.
     pub fn covers(&self, sku: &Sku) -> bool {

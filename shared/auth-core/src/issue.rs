@@ -106,12 +106,13 @@ pub fn plan_for_client(
     deployment: Deployment,
 ) -> Result<Plan, NotIssued> {
     let Some(client) = facts.client.clone() else { return Err(NotIssued::InvalidClient("unknown client".into())) };
-    let rights = establish_client(facts, tenant, catalog, deployment, &mut Trail::default(), |_| Ok(()))
-        .map_err(|reason| NotIssued::InvalidClient(reason.why))?;
+    usable(&client, deployment).map_err(|why| NotIssued::InvalidClient(why.into()))?;
     let internal_only = client.kind != ClientKind::SingleTenant;
     if !client.grant_types.contains(&GrantType::ClientCredentials) || (internal_only && !client.internal) {
         return Err(NotIssued::UnauthorizedClient);
     }
+    let rights = establish_client(facts, tenant, catalog, deployment, &mut Trail::default(), |_| Ok(()))
+        .map_err(|reason| NotIssued::InvalidClient(reason.why))?;
     if client.kind != ClientKind::MultiTenant && rights.tenant().is_none() {
         return Err(NotIssued::InvalidTarget(NO_TENANT));
     }

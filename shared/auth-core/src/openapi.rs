@@ -56,10 +56,12 @@ pub fn read(document: &Value) -> Result<Document, BadDocument> {
     let title = document.pointer("/info/title").and_then(Value::as_str).unwrap_or_default();
     let Ok(name) = slug(title).parse() else { return bad("info.title", "a title with letters or digits is needed") };
     let Some(paths) = top.get("paths").and_then(Value::as_object) else { return bad("paths", "an object is needed") };
+    known_extensions("document", top)?;
     let mut operations = Vec::new();
     for (path, item) in paths {
         let place = format!("paths.{path}");
         let Some(item) = item.as_object() else { return bad(place, "an object is needed") };
+        known_extensions(&place, item)?;
         if item.contains_key("$ref") {
             return bad(place, "$ref is not followed here; write the path out");
         }
@@ -71,6 +73,7 @@ pub fn read(document: &Value) -> Result<Document, BadDocument> {
             let Some(operation) = item.get(spelling) else { continue };
             let place = format!("{place}.{spelling}");
             let Some(operation) = operation.as_object() else { return bad(place, "an object is needed") };
+            known_extensions(&place, operation)?;
             operations.push(Reader { top, item, operation, place }.operation(method, &template)?);
         }
     }
@@ -78,6 +81,17 @@ pub fn read(document: &Value) -> Result<Document, BadDocument> {
         return bad("paths", "no operation stands there");
     }
     Ok(Document { name, operations })
+}
+
+/// The extensions that are read; one that is misspelt would be a check that silently is not made.
+const EXTENSIONS: [&str; 7] = ["api", "tenant", "sku", "supplier", "subject", "refusal", "guard"];
+
+fn known_extensions(place: &str, members: &Map<String, Value>) -> Result<(), BadDocument> {
+    let ours = members.keys().filter_map(|name| Some((name, name.strip_prefix("x-countersign-")?)));
+    match ours.into_iter().find(|(_, extension)| !EXTENSIONS.contains(extension)) {
+        Some((name, _)) => bad(format!("{place}.{name}"), "there is no such extension"),
+        None => Ok(()),
+    }
 }
 
 /// Lower-case letters and digits, joined by `-`.

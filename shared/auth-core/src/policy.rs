@@ -1,18 +1,24 @@
 //! The routes that a credential may call, as patterns that stay right for every request that a cached answer serves.
 //!
 //! IAM's `*` matches any run of characters, `/` included. So a pattern made of `GET /customers/{id}` also matches
-//! `GET /customers/17/orders`, which may be another operation, a *trespassed* one. Where the credential may not call
-//! it, the list says so by a denied pattern: that of everything deeper (`/customers/*/*`), or that of the operation,
+//! `GET /customers/17/orders`, which may be another operation: a *trespass*. Where the credential may not call that
+//! one, the list says so by denied patterns: those of everything deeper (`/customers/*/*`), or that of the operation,
 //! whichever touches no path that is allowed. Where neither can be said, because a denied pattern would take allowed
 //! paths with it, the wide pattern is left out, and only the route at hand is named exactly.
+//!
+//! What a pattern cannot hold (a tenant in a header, an SKU in the query, a supplier code) is part of the identity
+//! sources wherever answers are kept; an operation with such a limit is listed only if the request at hand meets it.
 
-use crate::api::{Api, Catalog, Matched, Operation, Source, rank};
-use crate::decision::{Rights, covers};
+use crate::api::{Api, Catalog, Matched, Operation, Request, Source, rank};
+use crate::decision::{Rights, covers, meets_unseen_limits};
+
+/// The methods that API Gateway's `ANY` stands for. IAM's `*` would do for the verb as well, but crosses into the path.
+const ANY: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
 
 /// A method and a path in which `*` stands for any run of characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// Upper case, or `*`.
+    /// Upper case.
     pub method: String,
     /// With a leading slash.
     pub path: String,
@@ -36,70 +42,134 @@ pub enum Breadth {
     Api,
 }
 
-/// The routes of the rights, of the APIs behind the gateway of the matched operation.
-pub fn routes(rights: &Rights, catalog: &Catalog, matched: &Matched<'_>, breadth: Breadth) -> Routes {
-    let near: Vec<(&Api, &Operation)> = catalog
-        .apis
-        .values()
-        .filter(|api| match breadth {
-            Breadth::Gateway => api.document == matched.api.document,
-            Breadth::Api => api.name == matched.api.name,
-        })
-        .flat_map(|api| api.operations.iter().map(move |operation| (api, operation)))
-        .collect();
-    let allowed: Vec<(&Operation, Vec<Route>)> = near
-        .iter()
-        .filter(|(api, operation)| covers(rights, api, operation))
-        .map(|(_, operation)| (*operation, patterns(rights, operation)))
-        .collect();
-    // A denied pattern is safe if it takes no path with it that is allowed.
-    let is_safe = |deny: &Route| {
-        !allowed.iter().any(|(operation, patterns)| {
-            patterns.iter().any(|p| {
-                methods_meet(&deny.method, &p.method) && meet(&crossing(&deny.path), &own_paths(operation, &p.path))
-            })
-        })
-    };
+/// One operation near the request, and what the rights say of it.
+struct Near<'a> {
+    operation: &'a Operation,
+    methods: Vec<&'a str>,
+    /// May be called, for whatever of its tenant and SKUs stands in the path.
+    listed: bool,
+    /// The patterns of the paths that may be called, if it is listed.
+    paths: Vec<String>,
+}
+
+/// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
+/// `most_patterns`.
+pub fn routes(
+    rights: &Rights,
+    catalog: &Catalog,
+    matched: &Matched<'_>,
+    request: &Request,
+    breadth: Breadth,
+    most_patterns: usize,
+) -> Option<Routes> {
+    let apis = catalog.apis.values().filter(|api| match breadth {
+        Breadth::Gateway => api.document == matched.api.document,
+        Breadth::Api => api.name == matched.api.name,
+    });
+    let operations: Vec<(&Api, &Operation)> =
+        apis.flat_map(|api| api.operations.iter().map(move |operation| (api, operation))).collect();
+    let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
+    let mut patterns = 0;
+    for (api, operation) in &operations {
+        let listed = covers(rights, api, operation) && meets_unseen_limits(rights, operation, request);
+        let paths = if listed { paths(rights, operation) } else { Vec::new() };
+        let methods = methods(operation, operations.iter().map(|(_, other)| *other));
+        patterns += paths.len() * methods.len();
+        if patterns > most_patterns {
+            return None;
+        }
+        near.push(Near { operation, methods, listed, paths });
+    }
     let mut routes = Routes::default();
-    for (operation, patterns) in &allowed {
-        let trespassed: Vec<&Operation> = near
-            .iter()
-            .filter(|(api, other)| {
-                !std::ptr::eq(*other, *operation) && !(covers(rights, api, other) && !is_limited(other))
-            })
-            .map(|(_, other)| *other)
-            .filter(|other| patterns.iter().any(|pattern| trespasses(operation, pattern, other)))
-            .collect();
-        let deeper: Vec<Route> = patterns.iter().flat_map(deeper).collect();
-        let deny = if trespassed.is_empty() {
-            Some(Vec::new())
-        } else if trespassed.iter().all(|other| !beats(other, operation)) && deeper.iter().all(is_safe) {
-            Some(deeper)
-        } else {
-            let denied: Vec<Route> = trespassed.iter().map(|other| general(other)).collect();
-            denied.iter().all(is_safe).then_some(denied)
-        };
-        if let Some(deny) = deny {
-            routes.allow.extend(patterns.iter().cloned());
-            routes.deny.extend(deny);
+    for this in near.iter().filter(|n| n.listed) {
+        if let Some(denied) = denied(this, &near) {
+            routes.deny.extend(denied);
+            routes.allow.extend(each(&this.methods, &this.paths));
         }
     }
     for list in [&mut routes.allow, &mut routes.deny] {
         list.sort();
         list.dedup();
     }
-    routes
+    (routes.allow.len() + routes.deny.len() <= most_patterns).then_some(routes)
 }
 
-/// Whether a pattern of an operation matches paths that the gateway routes to another one.
-fn trespasses(operation: &Operation, pattern: &Route, other: &Operation) -> bool {
-    let general = general(other);
-    let alike = operation.path.depth() == other.path.depth() && !operation.path.is_greedy() && !other.path.is_greedy();
-    pattern.path.contains('*')
-        && methods_meet(&pattern.method, &general.method)
-        && meet(&crossing(&pattern.path), &own_paths(other, &general.path))
-        // Of two that match a path of the same depth, the gateway chooses one.
-        && (!alike || beats(other, operation))
+fn each(methods: &[&str], paths: &[String]) -> Vec<Route> {
+    let route = |method: &&str, path: &String| Route { method: (*method).to_owned(), path: path.clone() };
+    methods.iter().flat_map(|method| paths.iter().map(move |path| route(method, path))).collect()
+}
+
+/// What must be denied beside the patterns of an operation; `None` if that cannot be said.
+fn denied(this: &Near<'_>, near: &[Near<'_>]) -> Option<Vec<Route>> {
+    if !this.paths.iter().any(|path| path.contains('*')) {
+        return Some(Vec::new());
+    }
+    let others = || near.iter().filter(|n| !std::ptr::eq(n.operation, this.operation));
+    let trespassed: Vec<&Near<'_>> = others().filter(|other| trespasses(this, other)).collect();
+    let mut denied = escapes(this);
+    if !trespassed.is_empty() {
+        let deeper: Vec<Route> = each(&this.methods, &this.paths).iter().flat_map(deeper).collect();
+        let only_deeper = trespassed.iter().all(|other| !beats(other.operation, this.operation));
+        if only_deeper && deeper.iter().all(|d| is_safe(d, None, near)) {
+            denied.extend(deeper);
+        } else {
+            for other in trespassed {
+                let general = each(&other.methods, &[general(other.operation)]);
+                if !general.iter().all(|d| is_safe(d, Some(other.operation), near)) {
+                    return None;
+                }
+                denied.extend(general);
+            }
+        }
+    }
+    Some(denied)
+}
+
+/// Whether patterns of an operation match paths that the gateway routes to another one, which is not allowed there.
+fn trespasses(this: &Near<'_>, other: &Near<'_>) -> bool {
+    let (a, b) = (this.operation, other.operation);
+    let alike = a.path.depth() == b.path.depth() && !a.path.is_greedy() && !b.path.is_greedy();
+    let reaches = |path: &String| path.contains('*') && meet(&crossing(path), &own_paths(b, &general(b)));
+    // Of two that match a path of the same depth, the gateway chooses one.
+    (!alike || beats(b, a))
+        && methods_meet(&this.methods, &other.methods)
+        && this.paths.iter().any(reaches)
+        && !(other.listed && (!is_limited(b) || is_limited_alike(this, b)))
+}
+
+/// Whether every path of `this` pattern that belongs to the longer operation is within that one's own limits too: the
+/// same tenant and the same SKUs at the same places, and no pattern that goes on behind its star.
+fn is_limited_alike(this: &Near<'_>, longer: &Operation) -> bool {
+    let a = this.operation;
+    longer.path.begins_with(&a.path)
+        && a.tenant == longer.tenant
+        && a.sku == longer.sku
+        && this.paths.iter().all(|path| match path.split_once('*') {
+            None => true,
+            Some((_, rest)) => rest.is_empty(),
+        })
+}
+
+/// Whether a denied pattern takes no path with it that is allowed. `of` is the operation it is the pattern of.
+fn is_safe(deny: &Route, of: Option<&Operation>, near: &[Near<'_>]) -> bool {
+    near.iter().filter(|n| n.listed && n.methods.contains(&deny.method.as_str())).all(|n| {
+        // At the same depth the pattern matches no more than the operation's own paths, and those are routed there.
+        let routed_there = of.is_some_and(|of| {
+            of.path.depth() == n.operation.path.depth()
+                && !of.path.is_greedy()
+                && !n.operation.path.is_greedy()
+                && beats(of, n.operation)
+        });
+        routed_there || !n.paths.iter().any(|p| meet(&crossing(&deny.path), &own_paths(n.operation, p)))
+    })
+}
+
+/// An SKU holds no escape, but IAM's star matches one: what would be decoded to something else is denied.
+fn escapes(this: &Near<'_>) -> Vec<Route> {
+    let Some(Source::Path(_)) = &this.operation.sku else { return Vec::new() };
+    let paths: Vec<String> =
+        this.paths.iter().filter(|path| path.contains('*')).map(|path| path.replacen('*', "*%*", 1)).collect();
+    each(&this.methods, &paths)
 }
 
 /// Whether the gateway prefers an operation to another where both match.
@@ -118,16 +188,15 @@ fn deeper(pattern: &Route) -> Vec<Route> {
         .collect()
 }
 
-/// The patterns of one allowed operation: the tenant and the SKUs of the grant in their places, `*` in all others.
-fn patterns(rights: &Rights, operation: &Operation) -> Vec<Route> {
+/// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others.
+fn paths(rights: &Rights, operation: &Operation) -> Vec<String> {
     let tenant = rights.tenant().map_or("", |t| t.as_str());
-    let with_sku = |sku: &str| Route {
-        method: method(operation),
-        path: operation.path.fill(|name| match () {
+    let with_sku = |sku: &str| {
+        operation.path.fill(|name| match () {
             () if is_path(&operation.tenant, name) => tenant.to_owned(),
             () if operation.sku.as_ref().is_some_and(|s| is_path(s, name)) => sku.to_owned(),
             () => "*".to_owned(),
-        }),
+        })
     };
     match &operation.sku {
         Some(Source::Path(_)) => rights.skus().iter().map(|sku| with_sku(sku.as_str())).collect(),
@@ -135,12 +204,17 @@ fn patterns(rights: &Rights, operation: &Operation) -> Vec<Route> {
     }
 }
 
-fn general(operation: &Operation) -> Route {
-    Route { method: method(operation), path: operation.path.fill(|_| "*".to_owned()) }
+fn general(operation: &Operation) -> String {
+    operation.path.fill(|_| "*".to_owned())
 }
 
-fn method(operation: &Operation) -> String {
-    if operation.method == "ANY" { "*".into() } else { operation.method.clone() }
+/// The methods that the gateway routes to an operation: `ANY` stands for those that its resource does not declare.
+fn methods<'a>(operation: &'a Operation, all: impl Iterator<Item = &'a Operation>) -> Vec<&'a str> {
+    if operation.method != "ANY" {
+        return vec![&operation.method];
+    }
+    let declared: Vec<&str> = all.filter(|o| o.path == operation.path).map(|o| o.method.as_str()).collect();
+    ANY.into_iter().filter(|method| !declared.contains(method)).collect()
 }
 
 fn is_path(source: &Source, name: &str) -> bool {
@@ -152,8 +226,14 @@ fn is_limited(operation: &Operation) -> bool {
     [Some(&operation.tenant), operation.sku.as_ref()].into_iter().flatten().any(|s| matches!(s, Source::Path(_)))
 }
 
-fn methods_meet(a: &str, b: &str) -> bool {
-    a == b || a == "*" || b == "*"
+/// Whether one request can be for either of two operations.
+pub fn operations_meet(a: &Operation, b: &Operation) -> bool {
+    let methods = a.method == b.method || a.method == "ANY" || b.method == "ANY";
+    methods && meet(&own_paths(a, &general(a)), &own_paths(b, &general(b)))
+}
+
+fn methods_meet(a: &[&str], b: &[&str]) -> bool {
+    a.iter().any(|method| b.contains(method))
 }
 
 /// A character, or a run of any characters; some runs hold no slash.

@@ -168,6 +168,12 @@ impl fmt::Debug for Sealed {
     }
 }
 
+/// A short name of a text that is no secret: the first 128 bits of its SHA-256, in hex.
+pub fn fingerprint(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    hex(digest.as_ref().get(..16).unwrap_or_default())
+}
+
 /// Base64url without padding (RFC 7515 section 2).
 pub fn base64url(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)

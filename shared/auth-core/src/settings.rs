@@ -56,6 +56,12 @@ pub enum HttpApiResponse {
     Policy,
 }
 
+/// Whether a text can be an `iss`: an absolute URL without user, query, fragment and trailing slash.
+pub fn is_issuer(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && !rest.contains(['?', '#', '@', ' ']))
+}
+
 impl Settings {
     /// Reads the settings through `read`, which gives a variable's value.
     ///
@@ -71,10 +77,7 @@ impl Settings {
         };
         let one_of = |variable, what: &str| BadSetting { variable, what: format!("must be {what}") };
         let issuer = needed("ISSUER")?;
-        if !(issuer.starts_with("https://") || issuer.starts_with("http://"))
-            || issuer.ends_with('/')
-            || issuer.contains(['?', '#', '@', ' '])
-        {
+        if !is_issuer(&issuer) {
             return Err(one_of("ISSUER", "an absolute URL without user, query, fragment and trailing slash"));
         }
         Ok(Self {

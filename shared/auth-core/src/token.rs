@@ -5,7 +5,7 @@
 
 use crate::ids::{ClientId, CustomerId, Environment, Jti, RoleName, Scope, TenantId, UserLogin};
 use crate::jwk::SigningKey;
-use crate::jws::{self, UnverifiedJws};
+use crate::jws::{self, Algorithm, UnverifiedJws};
 use crate::keyring::Keyring;
 use crate::records::Client;
 use crate::refusal::{Reason, Refusal};
@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// The type of our tokens (RFC 9068 section 2.1).
 pub const TYP: &str = "at+jwt";
@@ -132,7 +133,6 @@ pub fn issue(key: &SigningKey, claims: &Claims) -> Result<String, jws::DoesNotSi
 }
 
 /// A token of which nothing has been proven. Its two shapes differ in what proves them.
-#[derive(Debug)]
 pub enum UnverifiedToken<'a> {
     /// It says that it is ours: it has a `kid`, or the type of our tokens.
     Issued(UnverifiedIssued<'a>),
@@ -141,18 +141,26 @@ pub enum UnverifiedToken<'a> {
 }
 
 /// A token that says it is ours.
-#[derive(Debug)]
 pub struct UnverifiedIssued<'a> {
     jws: UnverifiedJws<'a>,
     kid: String,
 }
 
 /// A token that says a partner signed it.
-#[derive(Debug)]
 pub struct UnverifiedSelfSigned<'a> {
     jws: UnverifiedJws<'a>,
     client_id: ClientId,
     tenant: Option<TenantId>,
+}
+
+impl fmt::Debug for UnverifiedToken<'_> {
+    /// The token itself is a credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Issued(_) => "UnverifiedToken::Issued",
+            Self::SelfSigned(_) => "UnverifiedToken::SelfSigned",
+        })
+    }
 }
 
 fn invalid(why: impl Into<String>) -> Reason {
@@ -192,6 +200,7 @@ impl<'a> UnverifiedToken<'a> {
 /// A token of ours: signed by a key of the keyring, for this issuer, in its time.
 #[derive(Debug, Clone)]
 pub struct VerifiedToken {
+    pub(crate) algorithm: Algorithm,
     pub(crate) aud: Vec<String>,
     pub(crate) client_id: Option<ClientId>,
     pub(crate) issued_at: Option<Timestamp>,
@@ -219,10 +228,6 @@ impl VerifiedToken {
     pub fn jti(&self) -> Option<&Jti> {
         self.jti.as_ref()
     }
-    /// When it was issued.
-    pub fn issued_at(&self) -> Option<Timestamp> {
-        self.issued_at
-    }
     /// When it expires.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
@@ -244,6 +249,7 @@ impl UnverifiedIssued<'_> {
     /// # Errors
     /// [`Refusal::InvalidToken`]; [`Refusal::TokenExpired`] where nothing else is wrong.
     pub fn verify(self, keyring: &Keyring, expected: &Expected<'_>) -> Result<VerifiedToken, Reason> {
+        let algorithm = self.jws.unverified_algorithm();
         let key = keyring.verifying_key(&self.kid).ok_or_else(|| invalid("kid names no key of the keyring"))?;
         let claims = self.jws.verify(key).map_err(invalid)?;
         let claims = ClaimReader(&claims);
@@ -282,6 +288,7 @@ impl UnverifiedIssued<'_> {
             Some(text) => parse_scope(&text).ok_or_else(|| invalid("scope is not a list of scopes"))?,
         };
         let token = VerifiedToken {
+            algorithm,
             aud,
             client_id,
             issued_at: claims.time("iat")?.map(|t| Timestamp(t as i64)),
@@ -306,6 +313,7 @@ impl UnverifiedIssued<'_> {
 pub struct SelfSigned {
     pub(crate) client_id: ClientId,
     pub(crate) tenant: Option<TenantId>,
+    pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
 
@@ -366,9 +374,7 @@ impl UnverifiedSelfSigned<'_> {
         cap: i64,
         audiences: &[&str],
     ) -> Result<SelfSigned, Reason> {
-        if claims.time("iat")?.is_none() {
-            return Err(invalid("no iat"));
-        }
+        let issued_at = Timestamp(claims.time("iat")?.ok_or_else(|| invalid("no iat"))? as i64);
         let expires_at = Timestamp(claims.time("exp")?.ok_or_else(|| invalid("no exp"))? as i64);
         // Claims that would speak for somebody else make the whole token doubtful.
         for name in ["sub", "client_id"] {
@@ -389,7 +395,7 @@ impl UnverifiedSelfSigned<'_> {
             return Err(invalid("tenant is not a text"));
         }
         claims.judge_time(expected, cap.min(MAX_LIFETIME_SECONDS))?;
-        Ok(SelfSigned { client_id: self.client_id, tenant: self.tenant, expires_at })
+        Ok(SelfSigned { client_id: self.client_id, tenant: self.tenant, issued_at, expires_at })
     }
 }
 

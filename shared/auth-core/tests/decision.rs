@@ -1,6 +1,15 @@
 //! The decision and the issue of tokens, as tables. Each row starts from the case that is allowed and changes one
 //! thing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test says what is wrong by panicking"
+)]
+
 use auth_core::api::{Api, Catalog, Found, Request, TokenSettings};
 use auth_core::decision::{
     Deployment, Rights, Trail, authorize, establish_key, establish_self_signed, establish_token,
@@ -67,7 +76,7 @@ fn world() -> Value {
         "customer": {"tenant": "acme", "customer_id": "cu-1", "password": "", "scopes": ["cart:read"], "state": "active"},
         "key": {"key_id": "k1", "client_id": "c1", "tenant": "acme", "apis": ["orders"], "environment": "test", "state": "active"},
         "roles": {"reader": ["orders:read"]},
-        "revoked": false, "last_seen": null, "idle_seconds": null,
+        "alg": "ES256", "revoked": false, "last_seen": null, "idle_seconds": null,
         "request": {"method": "GET", "path": "/t/acme/skus/AB-1", "headers": {"X-Supplier": "S1"}},
     })
 }
@@ -77,7 +86,11 @@ fn catalog(world: &Value) -> Catalog {
         name: "orders".parse().unwrap(),
         audience: "https://orders.example".into(),
         document: "orders".into(),
-        token: TokenSettings { idle_seconds: world["idle_seconds"].as_i64(), ..TokenSettings::default() },
+        token: TokenSettings {
+            alg: serde_json::from_value(world["alg"].clone()).unwrap(),
+            idle_seconds: world["idle_seconds"].as_i64(),
+            ..TokenSettings::default()
+        },
         operations: openapi::read(&document()).unwrap().operations.into_iter().map(|(_, o)| o).collect(),
     };
     Catalog { apis: [(api.name.clone(), api)].into(), roles: serde_json::from_value(world["roles"].clone()).unwrap() }
@@ -229,6 +242,7 @@ fn a_bearer_token_and_one_change() {
             vec![("/client/kind", json!("dynamic_tenant")), ("/client/tenant", json!(null))],
             -21,
         ),
+        ("an API that wants another algorithm", vec![("/alg", json!("RS256"))], -21),
         ("the API taken away", vec![("/client/apis", json!([]))], -33),
         ("narrowed to another API", vec![("/token/aud", json!("https://other.example"))], -21),
         ("the tenant lost the API", vec![("/tenant/apis", json!([]))], -33),
@@ -273,6 +287,11 @@ fn a_bearer_token_and_one_change() {
         ("a customer that lost the scope", also(customer(), ("/customer/scopes", json!([]))), -30),
         ("a customer of a disabled tenant", also(customer(), ("/tenant/state", json!("disabled"))), -33),
         ("an internal client on an internal API", internal(), 0),
+        (
+            "a multi_tenant client that is not marked internal",
+            also(internal(), ("/client/internal", json!(false))),
+            -21,
+        ),
         ("an internal client on a tenant's data", also(internal(), to("GET", "/orders")), -31),
         ("an internal client that lost its role", also(internal(), ("/client/roles", json!([]))), -30),
     ];

@@ -2,11 +2,12 @@
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
 use crate::event::{AuthorizerEvent, Shape};
-use auth_core::api::{Catalog, Matched};
-use auth_core::decision::Rights;
+use auth_core::api::Matched;
+use auth_core::decision::{Access, Rights, Verdict};
 use auth_core::ids::glob;
 use auth_core::policy::{Breadth, Route, Routes, routes};
 use auth_core::refusal::{Reason, Refusal};
+use auth_core::secret::fingerprint;
 use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -14,6 +15,9 @@ use serde_json::{Map, Value, json};
 /// A longer policy is made anew with less: no limit of a REST authorizer's answer is documented, 8 KiB is that of a
 /// WebSocket's, context included.
 const MAX_POLICY_BYTES: usize = 4096;
+
+/// No pattern is shorter than the ARN of its stage, so more of them never fit.
+const MAX_PATTERNS: usize = 64;
 
 /// What an authorizer answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,42 +28,31 @@ pub enum Answer {
     Unauthorized,
 }
 
-/// What was decided of an event.
-#[derive(Debug, Clone, Copy)]
-pub struct Decided<'a> {
-    /// What the credential may do, if it was proven.
-    pub rights: Option<&'a Rights>,
-    /// The operation, if the request is for one.
-    pub matched: Option<&'a Matched<'a>>,
-    /// All APIs.
-    pub catalog: &'a Catalog,
-    /// Why not, if not.
-    pub refused: Option<&'a Reason>,
-}
-
 /// Writes the answer.
-pub fn answer(event: &AuthorizerEvent, decided: Decided<'_>, http_api: HttpApiResponse) -> Answer {
-    let unauthorized = decided.refused.is_some_and(Reason::is_unauthorized);
-    if unauthorized && !matches!(event.shape, Shape::Http1 | Shape::Http2) {
+pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiResponse) -> Answer {
+    let refused = verdict.access.as_ref().err();
+    let is_http = matches!(event.shape, Shape::Http1 | Shape::Http2);
+    if refused.is_some_and(Reason::is_unauthorized) && !is_http {
         return Answer::Unauthorized;
     }
-    let context = context(decided);
+    let context = context(verdict);
     if event.shape == Shape::Http2 && http_api == HttpApiResponse::Simple {
-        return Answer::Json(json!({"isAuthorized": decided.refused.is_none(), "context": context}));
+        return Answer::Json(json!({"isAuthorized": verdict.access.is_ok(), "context": context}));
     }
-    // What a policy says must not hang on the request: a cached one is used for others.
-    let policy = match (decided.rights, decided.matched, unauthorized) {
-        (Some(rights), Some(matched), false) => policy(event, decided, rights, matched),
-        _ => Policy::new(vec![event.arn.everything()], Vec::new()),
+    let rights = verdict.rights();
+    let policy = match (rights, verdict.matched(&event.request)) {
+        (Some(rights), Some(matched)) => policy(event, verdict, rights, &matched),
+        (Some(_), None) => policy_of(&event.arn, Routes::default(), false),
+        (None, _) => Policy::new(vec![event.arn.everything()], Vec::new()),
     };
-    let principal = decided.rights.map(Rights::principal).filter(|p| !p.is_empty());
+    let principal = rights.map(Rights::principal).filter(|p| !p.is_empty());
     let mut answer = json!({
         "principalId": principal.unwrap_or_else(|| "unknown".into()),
         "policyDocument": policy,
         "context": context,
     });
-    let rate = decided.rights.filter(|rights| rights.rate().is_some() && decided.refused.is_none());
-    if let (Some(client), Some(members)) = (rate.and_then(Rights::client_id), answer.as_object_mut())
+    let metered = verdict.access.as_ref().ok().map(Access::rights).filter(|rights| rights.rate().is_some());
+    if let (Some(client), Some(members)) = (metered.and_then(Rights::client_id), answer.as_object_mut())
         && matches!(event.shape, Shape::RestToken | Shape::RestRequest)
     {
         members.insert("usageIdentifierKey".into(), usage_key(client.as_str()).into());
@@ -69,7 +62,8 @@ pub fn answer(event: &AuthorizerEvent, decided: Decided<'_>, http_api: HttpApiRe
 
 /// The value of the gateway API key that meters a client: API Gateway wants 20 to 128 characters.
 pub fn usage_key(client_id: &str) -> String {
-    format!("countersign-client-{client_id}")
+    let key = format!("countersign-client-{client_id}");
+    if key.len() <= 128 { key } else { format!("countersign-client-{}", fingerprint(client_id)) }
 }
 
 #[derive(Debug, Serialize)]
@@ -100,41 +94,49 @@ impl Policy {
     }
 }
 
-fn policy(event: &AuthorizerEvent, decided: Decided<'_>, rights: &Rights, matched: &Matched<'_>) -> Policy {
-    let arn = &event.arn;
+fn policy(event: &AuthorizerEvent, verdict: &Verdict, rights: &Rights, matched: &Matched<'_>) -> Policy {
+    let (arn, allowed) = (&event.arn, verdict.access.is_ok());
     for breadth in [Breadth::Gateway, Breadth::Api] {
-        let policy = policy_of(arn, routes(rights, decided.catalog, matched, breadth), decided.refused.is_none());
+        let Some(routes) = routes(rights, &verdict.catalog, matched, &event.request, breadth, MAX_PATTERNS) else {
+            continue;
+        };
+        let policy = policy_of(arn, routes, allowed);
         if serde_json::to_string(&policy).is_ok_and(|text| text.len() <= MAX_POLICY_BYTES) {
             return policy;
         }
     }
-    policy_of(arn, Routes::default(), decided.refused.is_none())
+    policy_of(arn, Routes::default(), allowed)
 }
 
 fn policy_of(arn: &MethodArn, routes: Routes, allowed: bool) -> Policy {
-    let resources = |routes: Vec<Route>| -> Vec<String> {
-        routes.iter().map(|r| arn.resource(&r.method, &r.path)).filter(|r| r.len() <= MAX_RESOURCE).collect()
-    };
-    let (mut deny, mut allow) = (resources(routes.deny), resources(routes.allow));
+    let resources =
+        |routes: &[Route]| -> Vec<String> { routes.iter().map(|r| arn.resource(&r.method, &r.path)).collect() };
+    let (mut deny, mut allow) = (resources(&routes.deny), resources(&routes.allow));
+    if deny.iter().any(|resource| resource.len() > MAX_RESOURCE) {
+        // What cannot be denied must not be allowed by a wider pattern either.
+        (deny, allow) = (Vec::new(), Vec::new());
+    }
+    allow.retain(|resource| resource.len() <= MAX_RESOURCE);
     let this = arn.to_string();
     if allowed {
         if !allow.iter().any(|pattern| glob(pattern, &this)) {
             allow.extend(arn.exact());
         }
     } else {
-        // The refusal of exactly this path holds for every request with this credential. A path that would be taken
-        // for a pattern closes the whole stage to it instead.
+        // A path that would be taken for a pattern closes the whole stage to the credential instead.
         deny.insert(0, arn.exact().unwrap_or_else(|| arn.everything()));
     }
     Policy::new(deny, allow)
 }
 
-/// The context: flat, and without anything that a gateway template, which does not escape, would stumble over.
-fn context(decided: Decided<'_>) -> Map<String, Value> {
-    let known = decided.rights.filter(|_| !decided.refused.is_some_and(Reason::is_unauthorized));
+/// The context: flat. `code`, `error` and `reason` hold nothing that a gateway template, which does not escape, would
+/// stumble over; templates should use no other member.
+fn context(verdict: &Verdict) -> Map<String, Value> {
+    let refused = verdict.access.as_ref().err();
+    let known = verdict.rights().filter(|_| !refused.is_some_and(Reason::is_unauthorized));
     let mut context = known.map(rights_context).unwrap_or_default();
     // On an allowed answer they are for a later request that the cached policy does not allow.
-    let (refusal, reason) = match decided.refused {
+    let (refusal, reason) = match refused {
         Some(reason) => (reason.refusal, reason.description()),
         None => (Refusal::EndpointNotAssigned, Refusal::EndpointNotAssigned.description().to_owned()),
     };

@@ -1,13 +1,13 @@
 //! The walk of an authorizer, but for the trip to the store: event in, decision by the caller of [`walk`], one audit
 //! line, answer out.
 
-use crate::answer::{Answer, Decided, answer};
+use crate::answer::{Answer, answer};
 use crate::event::AuthorizerEvent;
 use crate::report::{Report, Sink};
 use auth_core::audit::AuditLine;
 use auth_core::decision::Verdict;
 use auth_core::refusal::{Reason, Refusal};
-use auth_core::settings::HttpApiResponse;
+use auth_core::settings::{LogLevel, Settings};
 use auth_core::time::Timestamp;
 use serde_json::Value;
 use std::fmt;
@@ -53,7 +53,7 @@ pub async fn walk<F, E>(
     kind: Kind,
     request_id: &str,
     now: Timestamp,
-    http_api: HttpApiResponse,
+    settings: &Settings,
     sink: &dyn Sink,
     decide: F,
 ) -> Result<Value, Failure>
@@ -75,14 +75,10 @@ where
     report.caller(event.source_ip.as_deref(), event.user_agent.as_deref());
     let result = match decide(&event, &mut report.line).await {
         Ok(verdict) => {
-            let matched = verdict.matched(&event.request);
-            let decided = Decided {
-                rights: verdict.rights.as_ref(),
-                matched: matched.as_ref(),
-                catalog: &verdict.catalog,
-                refused: verdict.refused.as_ref(),
-            };
-            match answer(&event, decided, http_api) {
+            if settings.log_level == LogLevel::Debug {
+                report.line.checks = Some(verdict.trail.clone());
+            }
+            match answer(&event, &verdict, settings.http_api_response) {
                 Answer::Json(json) => Ok(json),
                 Answer::Unauthorized => Err(Failure::Unauthorized),
             }

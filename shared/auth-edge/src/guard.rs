@@ -5,7 +5,7 @@
 //! and [`refusal_response`] answers with the exact status.
 
 use crate::oauth::respond;
-use auth_core::api::{Found, Matched, Request};
+use auth_core::api::{Found, Matched, Request, Source};
 use auth_core::decision::{check_sku, check_supplier};
 use auth_core::ids::{SkuPattern, SupplierCode};
 use auth_core::refusal::{Reason, Refusal};
@@ -17,17 +17,26 @@ use serde_json::{Map, Value};
 pub struct AuthorizerContext(Map<String, Value>);
 
 impl AuthorizerContext {
-    /// Takes `requestContext.authorizer`, of a REST API as it is, of an HTTP API from its `lambda` member.
+    /// Takes what stands in `requestContext.authorizer`: the context of an authorizer of ours, or the claims of a
+    /// token of ours that API Gateway's native JWT authorizer let through, read as that context.
     ///
     /// # Errors
     /// Absent, or without a principal: 401, whatever the request says of itself.
     pub fn read(authorizer: Option<&Value>) -> Result<Self, Reason> {
-        let context = authorizer.and_then(|a| a.get("lambda").filter(|l| l.is_object()).or(Some(a)));
-        match context {
-            Some(Value::Object(members)) if members.get("principalId").is_some_and(Value::is_string) => {
-                Ok(Self(members.clone()))
+        let absent = || Reason::new(Refusal::MissingToken, "no authorizer stands before this backend");
+        let context = authorizer.and_then(Value::as_object).ok_or_else(absent)?;
+        let members = match context.get("claims") {
+            Some(claims) => {
+                let mut members = claims.as_object().cloned().ok_or_else(absent)?;
+                let principal = members.get("customer_id").or_else(|| members.get("sub")).cloned();
+                members.insert("principalId".into(), principal.unwrap_or_default());
+                members
             }
-            _ => Err(Reason::new(Refusal::MissingToken, "no authorizer stands before this backend")),
+            None => context.clone(),
+        };
+        match members.get("principalId") {
+            Some(Value::String(principal)) if !principal.is_empty() => Ok(Self(members)),
+            _ => Err(absent()),
         }
     }
 
@@ -41,11 +50,16 @@ impl AuthorizerContext {
         &self.0
     }
 
-    /// Checks what was left to the backend.
+    /// Checks what was left to the backend, and the tenant once more: a kept answer was made for another request.
     ///
     /// # Errors
-    /// [`Refusal::SkuNotGranted`], [`Refusal::SupplierMismatch`].
+    /// [`Refusal::TenantNotGranted`], [`Refusal::SkuNotGranted`], [`Refusal::SupplierMismatch`].
     pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
+        let source = &matched.operation.tenant;
+        let own = self.text("tenant");
+        if *source != Source::Token && !own.is_empty() && request.at(source, &matched.parameters) != Found::One(own) {
+            return Err(Reason::new(Refusal::TenantNotGranted, "another tenant than that of the credential"));
+        }
         if let Some(source) = &matched.operation.sku {
             let skus: Vec<SkuPattern> = words(self.text("skus"));
             check_sku(&skus, request.at(source, &matched.parameters))?;
@@ -63,12 +77,15 @@ impl AuthorizerContext {
 /// # Errors
 /// [`Refusal::InvalidRequest`], with status 415.
 pub fn check_media_type(matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
+    let plain = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let allowed = &matched.operation.media_types;
     let sent = match request.header("content-type") {
-        Found::One(value) => value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
-        Found::Absent | Found::Unseen | Found::Many => String::new(),
+        Found::One(value) => plain(value),
+        // Without a body there is no media type; what asks for a body has been validated by the gateway.
+        Found::Absent | Found::Unseen => return Ok(()),
+        Found::Many => String::new(),
     };
-    if allowed.is_empty() || allowed.contains(&sent) {
+    if allowed.is_empty() || allowed.iter().any(|a| a == "*/*" || plain(a) == sent) {
         return Ok(());
     }
     let reason = Reason::new(Refusal::InvalidRequest, "a media type that the operation does not take");

@@ -1,17 +1,28 @@
 //! A proxied HTTP request, in whichever payload format the gateway sent it, read into one value.
+//!
+//! `lambda_http` types the event. Its own conversion to an `http::Request` is not used: it keeps one of several headers
+//! of a name, and panics on a host, a query or a base64 text that it cannot read.
 
+use crate::clock;
+use crate::oauth::{OAuthError, Refused, error_response};
+use crate::report::{Report, Sink};
 use auth_core::api::Request;
-use lambda_http::request::RequestContext;
-use lambda_http::{Request as LambdaRequest, RequestExt as _};
-use serde_json::Value;
+use auth_core::audit::Outcome;
+use auth_core::time::Timestamp;
+use base64::Engine as _;
+use http::{HeaderMap, Response};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayRequestAuthorizer;
+use lambda_http::request::LambdaRequest;
+use serde_json::{Value, json};
+use std::fmt;
 
 /// A proxied request.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpRequest {
     /// Method, path, headers, query.
     pub request: Request,
-    /// The body, base64 undone.
-    pub body: Vec<u8>,
+    /// The body, base64 undone; none, if it could not be.
+    pub body: Option<Vec<u8>>,
     /// The gateway's request id, or the function's own.
     pub request_id: String,
     /// The caller's address.
@@ -22,40 +33,136 @@ pub struct HttpRequest {
     pub authorizer: Option<Value>,
 }
 
-/// Reads a request. A header value that is not UTF-8 is read with replacement characters, so that nothing it holds
-/// is taken for what it is not.
-pub fn read(request: LambdaRequest) -> HttpRequest {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = request.headers().iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect();
-    let query = request.query_string_parameters();
-    let query = query.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    let own_id = request.lambda_context_ref().map(|c| c.request_id.clone());
-    let (id, source_ip, user_agent, authorizer) = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => (
-            context.request_id.clone(),
-            context.identity.source_ip.clone(),
-            context.identity.user_agent.clone(),
-            serde_json::to_value(&context.authorizer.fields).ok(),
-        ),
-        Some(RequestContext::ApiGatewayV2(context)) => (
-            context.request_id.clone(),
-            context.http.source_ip.clone(),
-            context.http.user_agent.clone(),
-            context.authorizer.as_ref().and_then(|a| serde_json::to_value(&a.fields).ok()),
-        ),
-        _ => (None, None, None, None),
-    };
-    HttpRequest {
-        request: Request {
-            method: request.method().as_str().to_owned(),
-            path: request.raw_http_path().to_owned(),
-            headers: Some(headers),
-            query: Some(query),
-        },
-        request_id: id.or(own_id).unwrap_or_default(),
-        source_ip,
-        user_agent,
-        authorizer,
-        body: request.into_body().to_vec(),
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HttpRequest({:?}, {})", self.request, self.request_id)
     }
+}
+
+/// Reads an event of a REST API, or of an HTTP API in either payload format. `own_id` is the function's request id.
+/// `None` for an event of anything else.
+pub fn read(event: LambdaRequest, own_id: &str) -> Option<HttpRequest> {
+    let http = match event {
+        LambdaRequest::ApiGatewayV1(event) => {
+            let context = event.request_context;
+            let mut headers = pairs(&event.multi_value_headers);
+            // The single-valued map shows one value of each name; the other lists all, where it is there.
+            headers
+                .extend(pairs(&event.headers).into_iter().filter(|(n, _)| !event.multi_value_headers.contains_key(n)));
+            let query = match event.multi_value_query_string_parameters.is_empty() {
+                true => event.query_string_parameters,
+                false => event.multi_value_query_string_parameters,
+            };
+            HttpRequest {
+                request: Request {
+                    method: event.http_method.as_str().to_owned(),
+                    path: event.path.unwrap_or_default(),
+                    headers: Some(headers),
+                    query: Some(query.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()),
+                },
+                body: body(event.body, event.is_base64_encoded),
+                request_id: context.request_id.unwrap_or_default(),
+                source_ip: context.identity.source_ip,
+                user_agent: context.identity.user_agent,
+                authorizer: authorizer(&context.authorizer),
+            }
+        }
+        LambdaRequest::ApiGatewayV2(event) => {
+            let context = event.request_context;
+            let query = form_urlencoded::parse(event.raw_query_string.as_deref().unwrap_or_default().as_bytes());
+            HttpRequest {
+                request: Request {
+                    method: context.http.method.as_str().to_owned(),
+                    path: event.raw_path.unwrap_or_default(),
+                    headers: Some(pairs(&event.headers)),
+                    query: Some(query.into_owned().collect()),
+                },
+                body: body(event.body, event.is_base64_encoded),
+                request_id: context.request_id.unwrap_or_default(),
+                source_ip: context.http.source_ip,
+                user_agent: context.http.user_agent,
+                authorizer: context.authorizer.as_ref().and_then(authorizer),
+            }
+        }
+        _ => return None,
+    };
+    let request_id = if http.request_id.is_empty() { own_id.to_owned() } else { http.request_id };
+    Some(HttpRequest { request_id, ..http })
+}
+
+/// All values of all names. A value that is not UTF-8 is read with replacement characters, so that nothing it holds is
+/// taken for what it is not.
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+}
+
+fn body(text: Option<String>, is_base64: bool) -> Option<Vec<u8>> {
+    let text = text.unwrap_or_default();
+    match is_base64 {
+        true => base64::engine::general_purpose::STANDARD.decode(text).ok(),
+        false => Some(text.into_bytes()),
+    }
+}
+
+/// What stands in `requestContext.authorizer`: a function's context, or the claims of a native JWT authorizer.
+fn authorizer(said: &ApiGatewayRequestAuthorizer) -> Option<Value> {
+    match &said.jwt {
+        Some(jwt) => serde_json::to_value(&jwt.claims).ok().map(|claims| json!({ "claims": claims })),
+        None => serde_json::to_value(&said.fields).ok(),
+    }
+}
+
+/// What a proxy integration wants back.
+pub fn reply(response: &Response<String>) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        pairs(response.headers()).into_iter().map(|(n, v)| (n, v.into())).collect();
+    json!({"statusCode": response.status().as_u16(), "headers": headers, "body": response.body(), "isBase64Encoded": false})
+}
+
+/// The walk of an OAuth endpoint, but for what it does: event in, one audit line, response out. Allowed, refused and
+/// broken leave through here. `kind` is the word in the audit line.
+pub async fn walk<F, E>(
+    event: LambdaRequest,
+    own_id: &str,
+    kind: &'static str,
+    sink: &dyn Sink,
+    act: F,
+) -> Response<String>
+where
+    F: AsyncFnOnce(&HttpRequest, &[u8], Timestamp, &mut Report) -> Result<Result<Response<String>, Refused>, E>,
+    E: fmt::Display,
+{
+    let now = clock::now();
+    let http = read(event, own_id);
+    let request_id = http.as_ref().map_or(own_id, |http| &http.request_id).to_owned();
+    let mut report = Report::begin(kind, now, &request_id);
+    let result = match http.as_ref().and_then(|http| Some((http, http.body.as_ref()?))) {
+        Some((http, body)) => {
+            report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
+            report.line.method = Some(auth_core::audit::cut(&http.request.method));
+            act(http, body, now, &mut report).await
+        }
+        None => Ok(Err(Refused::new(OAuthError::InvalidRequest, "The request cannot be read."))),
+    };
+    let response = match result {
+        Ok(Ok(response)) => {
+            report.line.outcome = Outcome::Allowed;
+            response
+        }
+        Ok(Err(refused)) => {
+            report.line.outcome = Outcome::Refused;
+            report.line.code = Some(refused.error.refusal().code());
+            report.line.error = Some(refused.error.error());
+            report.line.why = Some(refused.why.clone());
+            error_response(&refused, &request_id)
+        }
+        Err(fault) => {
+            report.broken(&fault);
+            let refused = Refused::new(OAuthError::Unavailable, "The service is not available. Try again.");
+            error_response(&refused, &request_id)
+        }
+    };
+    report.end(sink);
+    response
 }

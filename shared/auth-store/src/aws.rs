@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// Two tries and a second and a half: together with the answer they fit into an authorizer's few seconds.
+/// Three tries within two seconds and a half: together with the answer they fit into an authorizer's few seconds.
 const ATTEMPTS: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(500);

@@ -81,8 +81,8 @@ impl Gate {
             Err(reason) => Err(reason),
         };
         let verdict = self.finish(request, rights, trail, line).await?;
-        if verdict.refused.is_none() {
-            self.note_use(request, &verdict, now).await?;
+        if let Ok(access) = &verdict.access {
+            self.note_use(request, &verdict, access.rights(), now).await?;
         }
         Ok(verdict)
     }
@@ -142,7 +142,11 @@ impl Gate {
         Ok(establish_token(token, fetched.facts, &catalog, self.deployment(now), api, trail))
     }
 
-    async fn keyring_with(&self, kid: &str, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+    /// The keyring that knows the key of this name, read again if the one that is kept does not.
+    ///
+    /// # Errors
+    /// If it cannot be read. A key that may merely not be known yet is never called unknown.
+    pub async fn keyring_with(&self, kid: &str, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
         let keyring = self.keyring.get(now).await?;
         if keyring.verifying_key(kid).is_some() {
             return Ok(keyring);
@@ -159,7 +163,6 @@ impl Gate {
         line: &mut AuditLine,
     ) -> Result<Result<Rights, Reason>, Fault> {
         let client_id = token.unverified_client_id().clone();
-        line.client_id = Some(client_id.to_string());
         let catalog = self.store.catalog().await?;
         let hint = format!("client {client_id}");
         let named = token.unverified_tenant().cloned();
@@ -168,33 +171,29 @@ impl Gate {
             .or_else(|| self.store.binding(&hint).map(|(_, tenant)| tenant))
             .or_else(|| requested_tenant(&catalog, request));
         let mut fetched = self.fetch_client(&client_id, tenant.as_ref(), now).await?;
-        // The tenant of a single_tenant client is known from its record, and from then on without asking.
-        let own =
-            fetched.facts.client.as_ref().filter(|c| c.kind == ClientKind::SingleTenant).and_then(|c| c.tenant.clone());
-        if let (Some(own), None) = (own, named) {
-            if Some(&own) != tenant.as_ref() {
-                fetched = self.fetch_client(&client_id, Some(&own), now).await?;
-            }
-            self.store.bind(&hint, &client_id, &own);
-            tenant = Some(own);
-        } else {
-            self.store.unbind(&hint);
-        }
         let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
         let keyring = self.keyring.get(now).await?;
-        let audiences: Vec<&str> = catalog
-            .find(&request.method, &request.path)
-            .map(|m| m.api.audience.as_str())
-            .into_iter()
-            .chain([self.issuer.as_str()])
-            .collect();
+        let matched = catalog.find(&request.method, &request.path);
+        let audiences: Vec<&str> =
+            matched.iter().map(|m| m.api.audience.as_str()).chain([self.issuer.as_str()]).collect();
         let client = fetched.facts.client.as_ref();
+        line.client_id = client.map(|c| c.client_id.to_string());
         let proven =
             token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;
         let token = match trail.note("signature and claims", proven) {
             Ok(token) => token,
             Err(reason) => return Ok(Err(reason)),
         };
+        // The tenant of a single_tenant client is known from its record, and from then on without asking.
+        let single = client.filter(|c| c.kind == ClientKind::SingleTenant);
+        let own = single.and_then(|c| c.tenant.clone()).filter(|_| named.is_none());
+        if let Some(own) = own {
+            if Some(&own) != tenant.as_ref() {
+                fetched = self.fetch_client(&client_id, Some(&own), now).await?;
+            }
+            self.store.bind(&hint, &client_id, &own);
+            tenant = Some(own);
+        }
         line.tenant = tenant.as_ref().map(ToString::to_string);
         let deployment = self.deployment(now);
         Ok(establish_self_signed(&token, tenant.as_ref(), fetched.facts, &catalog, deployment, trail))
@@ -270,27 +269,34 @@ impl Gate {
             line.route = Some(matched.operation.path.to_string());
             line.scope = matched.operation.scopes.first().and_then(|set| set.first()).map(ToString::to_string);
         }
-        let refused = match (&rights, &matched) {
-            (Err(reason), _) => Some(reason.clone()),
-            (Ok(_), None) => Some(Reason::new(Refusal::EndpointNotAssigned, "no API declares this operation")),
-            (Ok(rights), Some(matched)) => authorize(rights, matched, request, &mut trail).err(),
+        let access = match (&rights, &matched) {
+            (Err(reason), _) => Err(reason.clone()),
+            (Ok(_), None) => Err(Reason::new(Refusal::EndpointNotAssigned, "no API declares this operation")),
+            (Ok(rights), Some(matched)) => authorize(rights, matched, request, &mut trail),
         };
         if let Ok(rights) = &rights {
             line.user_login = rights.user_login().map(ToString::to_string);
             line.tenant = rights.tenant().map(ToString::to_string).or_else(|| line.tenant.take());
         }
-        match &refused {
-            Some(reason) => line.refused(reason),
-            None => line.outcome = auth_core::audit::Outcome::Allowed,
+        match &access {
+            Err(reason) => line.refused(reason),
+            Ok(_) => line.outcome = auth_core::audit::Outcome::Allowed,
         }
         drop(matched);
-        Ok(Verdict { rights: rights.ok(), refused, trail, catalog })
+        let refused_rights = rights.ok().filter(|_| access.is_err());
+        Ok(Verdict { access, refused_rights, trail, catalog })
     }
 
     /// Notes the use of a token on an API with an idle life, at most once in a tenth of it.
-    async fn note_use(&self, request: &Request, verdict: &Verdict, now: Timestamp) -> Result<(), Fault> {
+    async fn note_use(
+        &self,
+        request: &Request,
+        verdict: &Verdict,
+        rights: &Rights,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
         let idle = verdict.matched(request).and_then(|m| m.api.token.idle_seconds);
-        let (Some(idle), Some(rights)) = (idle, &verdict.rights) else { return Ok(()) };
+        let Some(idle) = idle else { return Ok(()) };
         let (Some(jti), Some(until)) = (rights.jti(), rights.expires_at()) else { return Ok(()) };
         match rights.last_seen() {
             Some(last) if now.since(last) < idle_note_interval(idle).max(1) => Ok(()),

@@ -22,8 +22,18 @@ pub struct KeyringSource {
     client: aws_sdk_secretsmanager::Client,
     secret_id: String,
     kept: RwLock<Option<Kept>>,
-    /// Held while reading, so that all who wait share one call. Holds when it was last tried.
-    reading: Mutex<Option<Timestamp>>,
+    /// Held while reading, so that all who wait share one call.
+    tries: Mutex<Tries>,
+}
+
+/// When reading last failed, if it did not succeed since.
+#[derive(Default)]
+struct Tries {
+    failed: Option<Timestamp>,
+}
+
+fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+    (0..UNKNOWN_KID_SECONDS).contains(&now.since(at))
 }
 
 #[derive(Clone)]
@@ -45,7 +55,7 @@ impl KeyringSource {
             client: aws.secretsmanager(),
             secret_id: secret_id.into(),
             kept: RwLock::new(None),
-            reading: Mutex::new(None),
+            tries: Mutex::new(Tries::default()),
         }
     }
 
@@ -57,31 +67,34 @@ impl KeyringSource {
         if let Some(kept) = self.kept_for(now, FRESH_SECONDS) {
             return Ok(kept);
         }
-        let mut last_try = self.reading.lock().await;
+        let mut tries = self.tries.lock().await;
         if let Some(kept) = self.kept_for(now, FRESH_SECONDS) {
             return Ok(kept);
         }
-        *last_try = Some(now);
-        match self.read(now).await {
-            Ok(keyring) => Ok(keyring),
-            Err(fault) => self.kept_for(now, STALE_SECONDS).ok_or(fault),
+        let stale = self.kept_for(now, STALE_SECONDS);
+        match (tries.failed.filter(|at| is_recent(*at, now)), stale) {
+            // It was just tried in vain: nobody else waits for that again while an older one may be used.
+            (Some(_), Some(stale)) => Ok(stale),
+            (_, stale) => match self.read(now, &mut tries).await {
+                Ok(keyring) => Ok(keyring),
+                Err(fault) => stale.ok_or(fault),
+            },
         }
     }
 
     /// The keyring, read again because a token names a key that is not in it; unless that was just done.
     ///
     /// # Errors
-    /// If it cannot be read and none is kept.
+    /// If it cannot be read now, or could not be a moment ago: then the key may well exist.
     pub async fn get_for_unknown_kid(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
-        let mut last_try = self.reading.lock().await;
-        if last_try.is_none_or(|t| !(0..UNKNOWN_KID_SECONDS).contains(&now.since(t))) {
-            *last_try = Some(now);
-            if let Ok(keyring) = self.read(now).await {
-                return Ok(keyring);
-            }
+        let mut tries = self.tries.lock().await;
+        if tries.failed.is_some_and(|at| is_recent(at, now)) {
+            return Err(Fault::new("the keyring could not be read a moment ago"));
         }
-        drop(last_try);
-        self.get(now).await
+        if let Some(kept) = self.kept_for(now, UNKNOWN_KID_SECONDS) {
+            return Ok(kept);
+        }
+        self.read(now, &mut tries).await
     }
 
     fn kept_for(&self, now: Timestamp, seconds: i64) -> Option<Arc<Keyring>> {
@@ -90,7 +103,14 @@ impl KeyringSource {
         (0..seconds).contains(&now.since(kept.read_at)).then_some(kept.keyring)
     }
 
-    async fn read(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+    async fn read(&self, now: Timestamp, tries: &mut Tries) -> Result<Arc<Keyring>, Fault> {
+        tries.failed = Some(now);
+        let keyring = self.read_now(now).await?;
+        tries.failed = None;
+        Ok(keyring)
+    }
+
+    async fn read_now(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
         // Boxed: the SDK's futures are deep, and would be part of every future above.
         let answer = Box::pin(self.client.get_secret_value().secret_id(&self.secret_id).send()).await;
         let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;

@@ -10,8 +10,8 @@ use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, PutRequest,
-    ScalarAttributeType, TimeToLiveSpecification, WriteRequest,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
+    ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
 };
 use moka::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
@@ -39,6 +39,9 @@ pub struct Freshness {
     pub stale_if_error_seconds: i64,
 }
 
+/// What a batch brought.
+type Items = Arc<HashMap<Key, Item>>;
+
 /// The table, and what a process keeps of it.
 pub struct Store {
     client: aws_sdk_dynamodb::Client,
@@ -46,7 +49,7 @@ pub struct Store {
     freshness: Freshness,
     catalog: RwLock<Option<(u64, Arc<Catalog>)>>,
     loading: Mutex<()>,
-    answers: Cache<Vec<Key>, (Timestamp, Arc<HashMap<Key, Item>>)>,
+    answers: Cache<Vec<Key>, (Timestamp, Items)>,
     /// Which client and tenant a key or a client belongs to. That never changes, so one trip can fetch all; what is
     /// fetched is what counts.
     bindings: Cache<String, (ClientId, TenantId)>,
@@ -118,7 +121,11 @@ impl Store {
 
         let all = [&client, &tenant, &grant, &revoked, &seen, &customer, &api_key];
         let keys: Vec<Key> = all.into_iter().flatten().cloned().chain([version.clone()]).collect();
-        let items = self.batch_get(keys, now).await?;
+        // When a token was last used is not kept: it would be used without being noted.
+        let items = match seen {
+            Some(_) => Arc::new(self.batch_get_now(keys).await?),
+            None => self.batch_get(keys, now).await?,
+        };
 
         let facts = Facts {
             client: record(&items, client.as_ref())?,
@@ -154,7 +161,8 @@ impl Store {
     /// If it changed and the table does not answer.
     pub async fn newer_catalog(&self, fetched: &Fetched) -> Result<Option<Arc<Catalog>>, Fault> {
         match self.known_catalog() {
-            Some((version, _)) if version == fetched.catalog_version => Ok(None),
+            // What was kept for a while may be of an older version; that is no reason to load again.
+            Some((version, _)) if version >= fetched.catalog_version => Ok(None),
             known => Box::pin(self.load_catalog(known.map(|(version, _)| version))).await.map(Some),
         }
     }
@@ -236,7 +244,7 @@ impl Store {
         self.bindings.invalidate(name);
     }
 
-    async fn batch_get(&self, mut keys: Vec<Key>, now: Timestamp) -> Result<Arc<HashMap<Key, Item>>, Fault> {
+    async fn batch_get(&self, mut keys: Vec<Key>, now: Timestamp) -> Result<Items, Fault> {
         let keeps = self.freshness.cache_seconds.max(self.freshness.stale_if_error_seconds) > 0;
         if !keeps {
             return self.batch_get_now(keys).await.map(Arc::new);
@@ -283,7 +291,7 @@ impl Store {
         Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
     }
 
-    /// Notes that a token was used, for APIs with an idle life. Never moves the time back.
+    /// Notes that a token was used, for APIs with an idle life.
     ///
     /// # Errors
     /// If the table does not answer.
@@ -381,23 +389,22 @@ impl Store {
         Ok(())
     }
 
-    /// Tells all processes that APIs or roles changed.
+    /// Tells all processes that APIs or roles changed: all copies of the version become one higher, or none does.
     ///
     /// # Errors
     /// If the table does not answer.
     pub async fn bump_catalog(&self) -> Result<(), Fault> {
+        let next = self.catalog_version().await?.saturating_add(1);
+        let built = |e| Fault::new(format!("DynamoDB TransactWriteItems: {e}"));
+        let mut items = Vec::new();
         for copy in 0..VERSION_COPIES {
-            self.client
-                .update_item()
-                .table_name(&self.table)
-                .set_key(Some(Key::catalog_version(copy).into_item()))
-                .update_expression("ADD version :one")
-                .expression_attribute_values(":one", AttributeValue::N("1".into()))
-                .send()
-                .await
-                .map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
+            let mut item = Key::catalog_version(copy).into_item();
+            item.insert("version".into(), AttributeValue::N(next.to_string()));
+            let put = Put::builder().table_name(&self.table).set_item(Some(item)).build().map_err(built)?;
+            items.push(TransactWriteItem::builder().put(put).build());
         }
-        Ok(())
+        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        written.map(|_| ()).map_err(|e| Fault::new(format!("DynamoDB TransactWriteItems: {}", kind(&e))))
     }
 }
 

@@ -88,6 +88,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let url = format!("http://{}", listener.local_addr().map_err(broken)?);
 
     // What the caller gave is read before anything is made.
+    if let Some(path) = &arguments.ready_file {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(Trouble::Usage(format!("--ready-file: there is no folder {}", folder.display())));
+        }
+    }
     let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
     let (mut seed, folder, is_demo) = match &arguments.seed {
         Some(path) => {
@@ -107,10 +113,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     };
     let issuer = seed.issuer.clone().unwrap_or_else(|| url.clone());
     let (apis, documents) = seed::apis(&seed, &folder, given.as_ref(), &issuer)?;
-    let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i)).collect::<Result<Vec<_>, _>>()?;
+    let gateways =
+        documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer)).collect::<Result<Vec<_>, _>>()?;
 
     let data = Data::open(arguments.data.as_deref())?;
-    let is_new = data.secrets.current(SECRET).is_none();
+    let is_new = !is_seeded(arguments.data.as_deref());
     let keyring = match data.secrets.current(SECRET) {
         Some(text) => Keyring::parse(&text).map_err(broken)?,
         None => {
@@ -153,39 +160,45 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
 
     let log = log::Log::new();
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
-    let gateway = Arc::new(Gateway::new(gateways, gate, log, plans));
+    let gateway = Arc::new(Gateway::new(gateways, gate, settings, log, plans));
     let served = Arc::clone(&gateway);
     tokio::spawn(serve_vault(vault, Arc::new(data.secrets), Arc::clone(&gateway)));
 
-    let mut made = Vec::new();
     gateway.gate.store.ensure_table().await.map_err(broken)?;
-    if is_new {
-        let (records, secrets) = seed::records(&seed, &apis, &keyring)?;
-        made = secrets;
-        let total = records.len();
-        let mut told = 0;
-        let progress = |written: usize| {
-            if written - told >= 10_000 {
-                told = written;
-                let _ = writeln!(std::io::stderr().lock(), "seeding: {written} of {total} records");
-            }
-        };
-        gateway.gate.store.load(records, progress).await.map_err(broken)?;
-        gateway.gate.store.bump_catalog().await.map_err(broken)?;
+    let (records, made) = if is_new {
+        seed::records(&seed, &apis, &keyring)?
     } else {
-        log.warn("the data folder holds a deployment already: it is used as it stands, and no seed is applied");
-    }
+        log.warn(
+            "the data folder holds a deployment already: its APIs are imported anew, no other part of the seed is",
+        );
+        (seed::api_records(&apis), Vec::new())
+    };
+    let total = records.len();
+    let mut told = 0;
+    let progress = |written: usize| {
+        if written - told >= 10_000 {
+            told = written;
+            let _ = writeln!(std::io::stderr().lock(), "seeding: {written} of {total} records");
+        }
+    };
+    gateway.gate.store.load(records, progress).await.map_err(broken)?;
+    gateway.gate.store.bump_catalog().await.map_err(broken)?;
+    finish_seeding(arguments.data.as_deref())?;
 
     tokio::spawn(serve(listener, served));
+    for name in seed.unknown_apis() {
+        log.warn(&format!("the seed names API {name}, which it does not declare: nothing of it is ever allowed"));
+    }
     for warning in gateway.apis.iter().flat_map(GatewayApi::lint) {
         log.warn(&warning);
     }
-    let demo = demo::credentials(&seed, &made);
+    // Credentials of a seed that was not applied would only mislead.
+    let demo = if is_new { demo::credentials(&seed, &made) } else { Value::Null };
     let mut text = format!("listening on {url}\n");
     for made in &made {
         text.push_str(&format!("made for client {}: client_secret {}\n", made.client_id, made.secret.expose()));
     }
-    if is_demo {
+    if is_demo && is_new {
         text.push_str(&demo::greeting(&url, &keyring, &seed, arguments.openapi.is_some()));
     }
     text.push_str("\nThe same table and secrets for other programs (cargo lambda, AWS CLI):\n");
@@ -217,6 +230,18 @@ async fn listen(port: u16) -> Result<TcpListener, Trouble> {
     })
 }
 
+/// Written into the data folder when all of the seed is in its table: half a seed is never taken for a whole one.
+const SEEDED: &str = "seeded";
+
+fn is_seeded(folder: Option<&Path>) -> bool {
+    folder.is_some_and(|folder| folder.join(SEEDED).exists())
+}
+
+fn finish_seeding(folder: Option<&Path>) -> Result<(), Trouble> {
+    let Some(folder) = folder else { return Ok(()) };
+    secrets::write_private(&folder.join(SEEDED), b"").map_err(|e| Trouble::Usage(format!("{}: {e}", folder.display())))
+}
+
 struct Data {
     database: dynoxide::Database,
     secrets: Secrets,
@@ -229,12 +254,24 @@ impl Data {
             return Ok(Self { database, secrets: Secrets::open(None).map_err(Trouble::Broken)? });
         };
         let wrong = |e: &dyn fmt::Display| Trouble::Usage(format!("{}: {e}", folder.display()));
-        std::fs::create_dir_all(folder).map_err(|e| wrong(&e))?;
+        create_private(folder).map_err(|e| wrong(&e))?;
         let table = folder.join("table.sqlite");
         let database = dynoxide::Database::new(&table.to_string_lossy()).map_err(|e| wrong(&e))?;
         let secrets = Secrets::open(Some(folder.join("secrets.json"))).map_err(Trouble::Usage)?;
         Ok(Self { database, secrets })
     }
+}
+
+/// Makes a folder that only its owner may enter.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
 }
 
 fn new_keyring(seed: &Seed, folder: &Path) -> Result<KeyringDocument, Trouble> {
@@ -244,7 +281,10 @@ fn new_keyring(seed: &Seed, folder: &Path) -> Result<KeyringDocument, Trouble> {
     let text = std::fs::read(&path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     let jwks = auth_core::json::parse(&text).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     let (pepper, sealing) = (keygen::random().map_err(broken)?, keygen::random().map_err(broken)?);
-    KeyringDocument::from_jwks(&jwks, pepper, sealing).map_err(|e| Trouble::Usage(format!("{name}: {e}")))
+    let document = KeyringDocument::from_jwks(&jwks, pepper, sealing);
+    let document = document.map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+    Keyring::parse(&document.to_text()).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+    Ok(document)
 }
 
 /// Writes a file so that a reader finds it whole or not at all. It holds credentials.

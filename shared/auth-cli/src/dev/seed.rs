@@ -10,6 +10,7 @@ use auth_core::ids::{
 use auth_core::keyring::Keyring;
 use auth_core::openapi;
 use auth_core::password::StoredPassword;
+use auth_core::policy::operations_meet;
 use auth_core::records::{
     ActiveState, ApiKey, Client, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate, SealedSecret,
     SelfSigning, StoredSecret, Tenant,
@@ -20,7 +21,7 @@ use auth_edge::clock;
 use auth_store::store::Record;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The longest life of a partner-signed token, where the seed says nothing else, in seconds.
@@ -183,7 +184,8 @@ impl Seed {
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
         let wrong = |path: String, error: String| match path.as_str() {
             "." => Trouble::Usage(format!("{name}: {error}")),
-            _ => Trouble::Usage(format!("{name}: {path}: {error}")),
+            // YAML's errors begin with the path themselves.
+            _ => Trouble::Usage(format!("{name}: {path}: {}", error.trim_start_matches(&format!("{path}: ")))),
         };
         let seed: Self = if text.trim_start().starts_with('{') {
             serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
@@ -198,12 +200,20 @@ impl Seed {
 
     /// Holds the parts against one another; names the place of the first that does not fit.
     fn check(&self) -> Result<(), String> {
+        once("apis", "name", self.apis.iter().map(|a| &a.name))?;
+        once("apis", "audience", self.apis.iter().filter_map(|a| a.audience.as_ref()))?;
+        once("roles", "name", self.roles.iter().map(|r| &r.name))?;
+        once("tenants", "id", self.tenants.iter().map(|t| &t.id))?;
+        once("clients", "client_id", self.clients.iter().map(|c| &c.client_id))?;
+        once("api_keys", "key", self.api_keys.iter().map(|k| k.key.expose()))?;
+        once("customers", "username", self.customers.iter().map(|c| (&c.tenant, &c.username)))?;
+        let issuer_ok = |i: &str| auth_core::settings::is_issuer(i);
+        if self.issuer.as_deref().is_some_and(|issuer| !issuer_ok(issuer)) {
+            return Err("issuer: an absolute URL without user, query, fragment and trailing slash".into());
+        }
         let tenants: BTreeSet<&TenantId> = self.tenants.iter().map(|t| &t.id).collect();
         let roles: BTreeSet<&RoleName> = self.roles.iter().map(|r| &r.name).collect();
         let clients: BTreeSet<&ClientId> = self.clients.iter().map(|c| &c.client_id).collect();
-        if clients.len() != self.clients.len() {
-            return Err("clients: a client_id is there more than once".into());
-        }
         let known_roles = |place: String, named: &[RoleName]| match named.iter().find(|r| !roles.contains(r)) {
             Some(role) => Err(format!("{place}.roles: no role {role}")),
             None => Ok(()),
@@ -238,6 +248,7 @@ impl Seed {
                 return Err(format!("{place}.previous_secrets: one at most; two secrets are live during a rotation"));
             }
             known_roles(place.clone(), &client.roles)?;
+            once(&format!("{place}.grants"), "tenant", client.grants.iter().map(|g| &g.tenant))?;
             for (index, grant) in client.grants.iter().enumerate() {
                 let place = format!("{place}.grants[{index}]");
                 known_tenant(place.clone(), &grant.tenant)?;
@@ -256,6 +267,28 @@ impl Seed {
             known_tenant(format!("customers[{index}]"), &customer.tenant)?;
         }
         Ok(())
+    }
+}
+
+/// That nothing is there twice.
+fn once<T: Ord>(place: &str, member: &str, values: impl Iterator<Item = T>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for (index, value) in values.enumerate() {
+        if !seen.insert(value) {
+            return Err(format!("{place}[{index}].{member}: already there"));
+        }
+    }
+    Ok(())
+}
+
+impl Seed {
+    /// APIs that are named somewhere and declared nowhere: likely a typing mistake, and never allowed.
+    pub(crate) fn unknown_apis(&self) -> BTreeSet<&ApiName> {
+        let known: BTreeSet<&ApiName> = self.apis.iter().map(|a| &a.name).collect();
+        let tenants = self.tenants.iter().flat_map(|t| &t.apis);
+        let clients = self.clients.iter().flat_map(|c| &c.apis);
+        let keys = self.api_keys.iter().flat_map(|k| &k.apis);
+        tenants.chain(clients).chain(keys).filter(|name| !known.contains(name)).collect()
     }
 }
 
@@ -326,18 +359,19 @@ pub(crate) fn apis(
             operations,
         });
     }
-    let mut routes = BTreeMap::new();
-    for api in &apis {
-        for operation in &api.operations {
-            let route = (operation.method.clone(), operation.path.fill(|_| "{}".into()));
-            if let Some(other) = routes.insert(route, &api.name)
-                && *other != api.name
-            {
-                let text = format!(
-                    "{} {} is declared by API {other} and by API {}",
-                    operation.method, operation.path, api.name
-                );
-                return Err(Trouble::Usage(text));
+    for (index, api) in apis.iter().enumerate() {
+        for other in apis.iter().skip(index + 1) {
+            let pairs = api.operations.iter().flat_map(|a| other.operations.iter().map(move |b| (a, b)));
+            // Within one document the gateway chooses; of two documents, each would be a gateway of its own.
+            let mut clash = pairs.filter(|(a, b)| {
+                let same = a.method == b.method && a.path.fill(|_| "{}".into()) == b.path.fill(|_| "{}".into());
+                same || (api.document != other.document && operations_meet(a, b))
+            });
+            if let Some((a, b)) = clash.next() {
+                return Err(Trouble::Usage(format!(
+                    "{} {} of API {} and {} {} of API {} are for the same requests",
+                    a.method, a.path, api.name, b.method, b.path, other.name
+                )));
             }
         }
     }
@@ -355,13 +389,15 @@ pub(crate) struct Made {
     pub(crate) secret: SecretText,
 }
 
+/// The records of the APIs alone.
+pub(crate) fn api_records(apis: &[Api]) -> Vec<Record> {
+    apis.iter().map(|api| Record::Api(Box::new(api.clone()))).collect()
+}
+
 /// The records of the seed, and the client secrets that it left to be made.
 pub(crate) fn records(seed: &Seed, apis: &[Api], keyring: &Keyring) -> Result<(Vec<Record>, Vec<Made>), Trouble> {
-    let mut records = Vec::new();
+    let mut records = api_records(apis);
     let mut made = Vec::new();
-    for api in apis {
-        records.push(Record::Api(Box::new(api.clone())));
-    }
     for role in &seed.roles {
         records.push(Record::Role(role.name.clone(), role.scopes.clone()));
     }

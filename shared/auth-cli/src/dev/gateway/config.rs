@@ -53,6 +53,24 @@ pub(crate) struct Authorizer {
     pub(crate) ttl_seconds: i64,
     /// Of a TOKEN authorizer; the whole value must match.
     pub(crate) validation: Option<Regex>,
+    /// Present for a native JWT authorizer, which has no function.
+    pub(crate) native: Option<Native>,
+}
+
+/// What a native JWT authorizer accepts.
+#[derive(Debug)]
+pub(crate) struct Native {
+    pub(crate) algorithms: Vec<String>,
+    pub(crate) issuers: Vec<NativeIssuer>,
+}
+
+/// An issuer whose tokens are accepted.
+#[derive(Debug)]
+pub(crate) struct NativeIssuer {
+    pub(crate) issuer: String,
+    pub(crate) audiences: Vec<String>,
+    /// Claims that must be there, and their values.
+    pub(crate) claims: Vec<(String, Vec<String>)>,
 }
 
 /// What an authorizer is sent and may answer.
@@ -61,7 +79,11 @@ pub(crate) enum Payload {
     Token,
     Request,
     V1,
-    V2 { simple: bool },
+    V2 {
+        simple: bool,
+    },
+    /// Nothing: a native JWT authorizer.
+    None,
 }
 
 /// Where an identity source stands.
@@ -84,15 +106,16 @@ pub(crate) struct GatewayResponse {
 
 impl GatewayApi {
     /// Reads one document.
-    pub(crate) fn read(source: &Source, index: usize) -> Result<Self, Trouble> {
+    pub(crate) fn read(source: &Source, index: usize, issuer: &str) -> Result<Self, Trouble> {
         let wrong = |place: &str, what: &str| Trouble::Usage(format!("{}: {place}: {what}", source.name));
         let document = &source.document;
         let read = openapi::read(document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
         let schemes = document.pointer("/components/securitySchemes").and_then(Value::as_object);
         let is_http = schemes.into_iter().flatten().any(|(_, scheme)| {
-            scheme
-                .get("x-amazon-apigateway-authorizer")
-                .is_some_and(|a| a.get("authorizerPayloadFormatVersion").is_some())
+            let said = scheme.get("x-amazon-apigateway-authorizer");
+            said.is_some_and(|a| {
+                a.get("authorizerPayloadFormatVersion").is_some() || a.pointer("/jwtConfiguration/issuer").is_some()
+            })
         });
         let mut authorizers: BTreeMap<String, Arc<Authorizer>> = BTreeMap::new();
         let mut routes = Vec::new();
@@ -104,7 +127,7 @@ impl GatewayApi {
                     let name = scheme_name(document, raw).ok_or_else(|| wrong(&operation.id, "no security scheme"))?;
                     if !authorizers.contains_key(&name) {
                         let scheme = schemes.and_then(|s| s.get(&name)).unwrap_or(&Value::Null);
-                        let read = authorizer(&name, scheme, mechanism, is_http)
+                        let read = authorizer(&name, scheme, mechanism, is_http, issuer)
                             .map_err(|what| wrong(&format!("components.securitySchemes.{name}"), &what))?;
                         authorizers.insert(name.clone(), Arc::new(read));
                     }
@@ -183,7 +206,13 @@ fn scheme_name(document: &Value, operation: Option<&Map<String, Value>>) -> Opti
     security.as_array()?.first()?.as_object()?.keys().next().cloned()
 }
 
-fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -> Result<Authorizer, String> {
+fn authorizer(
+    name: &str,
+    scheme: &Value,
+    mechanism: Mechanism,
+    is_http: bool,
+    issuer: &str,
+) -> Result<Authorizer, String> {
     let header = if mechanism == Mechanism::ApiKey { "ApiKey" } else { "Authorization" };
     let default = Authorizer {
         name: name.to_owned(),
@@ -192,6 +221,7 @@ fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -
         sources: vec![IdentitySource::Header(header.into())],
         ttl_seconds: 0,
         validation: None,
+        native: None,
     };
     let Some(said) = scheme.get("x-amazon-apigateway-authorizer") else { return Ok(default) };
     let text = |member: &str| said.get(member).and_then(Value::as_str);
@@ -202,8 +232,15 @@ fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -
         (Some("request"), Some("2.0")) => {
             Payload::V2 { simple: said.get("enableSimpleResponses").and_then(Value::as_bool).unwrap_or(false) }
         }
-        (Some("jwt"), _) => return Err("a native JWT authorizer is not offered by the local gateway".into()),
-        _ => return Err("x-amazon-apigateway-authorizer: type token or request, payload format 1.0 or 2.0".into()),
+        (Some("jwt"), None) => {
+            let native = native(said.get("jwtConfiguration").unwrap_or(&Value::Null), issuer)?;
+            let sources = vec![match text("identitySource") {
+                Some(source) => identity_source(source)?,
+                None => IdentitySource::Header("Authorization".into()),
+            }];
+            return Ok(Authorizer { payload: Payload::None, native: Some(native), sources, ..default });
+        }
+        _ => return Err("x-amazon-apigateway-authorizer: type token, request or jwt, payload format 1.0 or 2.0".into()),
     };
     let ttl_seconds = match said.get("authorizerResultTtlInSeconds") {
         None if is_http => 0,
@@ -233,20 +270,59 @@ fn authorizer(name: &str, scheme: &Value, mechanism: Mechanism, is_http: bool) -
     Ok(Authorizer { payload, sources, ttl_seconds, validation, ..default })
 }
 
+/// Reads `jwtConfiguration`, of an HTTP API (`issuer`, `audience`) or of a REST API (`issuers`).
+fn native(said: &Value, own: &str) -> Result<Native, String> {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        value.and_then(Value::as_array).into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (algorithms, issuers) = match said.get("issuers").and_then(Value::as_array) {
+        None => {
+            let issuer = text(said.get("issuer"));
+            let accepted = NativeIssuer { issuer, audiences: texts(said.get("audience")), claims: Vec::new() };
+            (vec!["RS256".to_owned()], vec![accepted])
+        }
+        Some(list) => {
+            let mut issuers = Vec::new();
+            for entry in list {
+                let mut claims = Vec::new();
+                for claim in entry.get("additionalClaims").and_then(Value::as_array).into_iter().flatten() {
+                    if claim.get("format").and_then(Value::as_str) != Some("SINGLE_STRING") {
+                        return Err("additionalClaims: only the format SINGLE_STRING is modelled locally".into());
+                    }
+                    claims.push((text(claim.get("claimName")), texts(claim.get("expectedValues"))));
+                }
+                issuers.push(NativeIssuer {
+                    issuer: text(entry.get("issuer")),
+                    audiences: texts(entry.get("audiences")),
+                    claims,
+                });
+            }
+            let mut algorithms = texts(said.get("defaultAlgorithms"));
+            algorithms.retain(|a| a.starts_with("RS") || a.starts_with("ES"));
+            (algorithms, issuers)
+        }
+    };
+    match issuers.iter().find(|i| i.issuer != own || i.audiences.is_empty()) {
+        _ if issuers.is_empty() || algorithms.is_empty() => {
+            Err("jwtConfiguration: issuer and algorithms are needed".into())
+        }
+        Some(other) if other.issuer != own => {
+            Err(format!("jwtConfiguration: only the keys of {own} are to be had locally; set issuer in the seed"))
+        }
+        Some(_) => Err("jwtConfiguration: an audience is needed".into()),
+        None => Ok(Native { algorithms, issuers }),
+    }
+}
+
 fn identity_source(text: &str) -> Result<IdentitySource, String> {
-    let prefixes: [(&str, fn(String) -> IdentitySource); 8] = [
-        ("method.request.header.", IdentitySource::Header),
-        ("$request.header.", IdentitySource::Header),
-        ("method.request.querystring.", IdentitySource::Query),
-        ("$request.querystring.", IdentitySource::Query),
-        ("stageVariables.", IdentitySource::StageVariable),
-        ("$stageVariables.", IdentitySource::StageVariable),
-        ("context.", IdentitySource::Context),
-        ("$context.", IdentitySource::Context),
-    ];
-    prefixes
-        .iter()
-        .find_map(|(prefix, make)| text.strip_prefix(prefix).filter(|n| !n.is_empty()).map(|n| make(n.to_owned())))
+    let plain = text.trim_start_matches('$');
+    let named = |prefix: &str| plain.strip_prefix(prefix).filter(|name| !name.is_empty()).map(str::to_owned);
+    let either = |rest: &str, http: &str| named(rest).or_else(|| named(http));
+    None.or_else(|| either("method.request.header.", "request.header.").map(IdentitySource::Header))
+        .or_else(|| either("method.request.querystring.", "request.querystring.").map(IdentitySource::Query))
+        .or_else(|| named("stageVariables.").map(IdentitySource::StageVariable))
+        .or_else(|| named("context.").map(IdentitySource::Context))
         .ok_or_else(|| format!("identitySource: {text} is not one"))
 }
 

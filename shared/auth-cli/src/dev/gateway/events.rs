@@ -8,6 +8,7 @@ use auth_core::secret::hex;
 use auth_edge::clock;
 use base64::Engine as _;
 use bytes::Bytes;
+use lambda_http::request::LambdaRequest;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -53,6 +54,9 @@ impl Incoming {
             request_id: self.request_id.clone(),
             method: self.method.clone(),
             path: format!("/{STAGE}{}", self.path),
+            source_ip: self.source_ip.clone(),
+            headers: self.headers.clone(),
+            query: self.query.clone(),
             ..Variables::default()
         }
     }
@@ -94,12 +98,13 @@ impl Incoming {
         route: &Route,
         authorizer: &Authorizer,
         parameters: &PathParameters,
-        arn: &str,
-        token: Option<&str>,
         identity: &[String],
     ) -> Value {
+        let arn = self.arn(api);
         match authorizer.payload {
-            Payload::Token => json!({"type": "TOKEN", "authorizationToken": token, "methodArn": arn}),
+            // A native authorizer is sent nothing.
+            Payload::None => Value::Null,
+            Payload::Token => json!({"type": "TOKEN", "authorizationToken": identity.first(), "methodArn": arn}),
             Payload::V2 { .. } => {
                 let mut event = self.v2(api, None, parameters);
                 if let Some(members) = event.as_object_mut() {
@@ -139,8 +144,8 @@ impl Incoming {
         route: &Route,
         context: Option<Map<String, Value>>,
         parameters: &PathParameters,
-    ) -> Option<lambda_http::Request> {
-        lambda_http::request::from_str(&self.v1(api, route, context, parameters).to_string()).ok()
+    ) -> Option<LambdaRequest> {
+        serde_json::from_str(&self.v1(api, route, context, parameters).to_string()).ok()
     }
 
     /// The proxy event of an HTTP API, read as `lambda_http` reads it.
@@ -149,8 +154,8 @@ impl Incoming {
         api: &str,
         context: Option<Map<String, Value>>,
         parameters: &[(String, String)],
-    ) -> Option<lambda_http::Request> {
-        lambda_http::request::from_str(&self.v2(api, context, parameters).to_string()).ok()
+    ) -> Option<LambdaRequest> {
+        serde_json::from_str(&self.v2(api, context, parameters).to_string()).ok()
     }
 
     fn v1(&self, api: &str, route: &Route, context: Option<Map<String, Value>>, parameters: &PathParameters) -> Value {
@@ -204,7 +209,8 @@ impl Incoming {
                 "userAgent": self.header_values("user-agent").first().copied().unwrap_or_default()},
         });
         if let (Some(members), Some(context)) = (request_context.as_object_mut(), context) {
-            members.insert("authorizer".into(), json!({ "lambda": context }));
+            let kind = if context.contains_key("claims") { "jwt" } else { "lambda" };
+            members.insert("authorizer".into(), json!({ kind: context }));
         }
         json!({
             "version": "2.0", "routeKey": "$default", "rawPath": self.path, "rawQueryString": self.raw_query,

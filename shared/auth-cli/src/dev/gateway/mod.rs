@@ -3,6 +3,7 @@
 
 pub(crate) mod config;
 mod events;
+mod native;
 mod policy;
 mod responses;
 
@@ -11,13 +12,13 @@ use auth_core::api::{Mechanism, PathParameters, find_operation};
 use auth_core::audit::AuditLine;
 use auth_core::records::Rate;
 use auth_core::refusal::{Reason, Refusal};
-use auth_core::settings::HttpApiResponse;
+use auth_core::settings::{HttpApiResponse, Settings};
 use auth_core::time::Timestamp;
 use auth_edge::clock;
 use auth_edge::report::Sink as _;
 use auth_store::gate::Gate;
 use bytes::Bytes;
-use config::{Authorizer, Flavour, GatewayApi, IdentitySource, Payload, Route};
+use config::{Authorizer, Flavour, GatewayApi, IdentitySource, Native, Payload, Route};
 use events::Incoming;
 pub(crate) use events::REGION;
 use http::{Response, StatusCode};
@@ -46,6 +47,7 @@ const MOST_KEPT: usize = 10_000;
 pub(crate) struct Gateway {
     pub(crate) apis: Vec<GatewayApi>,
     pub(crate) gate: Gate,
+    settings: Settings,
     pub(crate) log: Log,
     /// Usage plans, by the value of the key that an authorizer names.
     pub(crate) plans: HashMap<String, Rate>,
@@ -67,8 +69,14 @@ enum Asked {
 }
 
 impl Gateway {
-    pub(crate) fn new(apis: Vec<GatewayApi>, gate: Gate, log: Log, plans: HashMap<String, Rate>) -> Self {
-        Self { apis, gate, log, plans, kept: Mutex::new(HashMap::new()), buckets: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(
+        apis: Vec<GatewayApi>,
+        gate: Gate,
+        settings: Settings,
+        log: Log,
+        plans: HashMap<String, Rate>,
+    ) -> Self {
+        Self { apis, gate, settings, log, plans, kept: Mutex::new(HashMap::new()), buckets: Mutex::new(HashMap::new()) }
     }
 
     /// Forgets every authorizer answer, as `FlushStageAuthorizersCache` does.
@@ -115,13 +123,13 @@ impl Gateway {
         let ours = |paths: &[&str]| paths.contains(&path);
         if ours(&token::TOKEN_PATHS) || ours(&token::METADATA_PATHS) || ours(&[token::REVOKE_PATH, token::JWKS_PATH]) {
             return match incoming.lambda_request_v2("auth", None, &[]) {
-                Some(request) => token::handle(&self.gate, &self.log, request).await,
+                Some(request) => token::handle(&self.gate, &self.log, request, &incoming.request_id).await,
                 None => plain(400, "Bad Request"),
             };
         }
         if path == login::LOGIN_PATH {
             return match incoming.lambda_request_v2("auth", None, &[]) {
-                Some(request) => login::handle(&self.gate, &self.log, request).await,
+                Some(request) => login::handle(&self.gate, &self.log, request, &incoming.request_id).await,
                 None => plain(400, "Bad Request"),
             };
         }
@@ -156,13 +164,26 @@ impl Gateway {
             return plain(414, "Request URI too long");
         }
         let mut variables = incoming.variables();
+        variables.resource_path = route.operation.path.to_string();
+        variables.path_parameters.clone_from(parameters);
         let mechanism = route.operation.mechanism;
         let refuse = |kind: Kind, variables: &Variables| match api.flavour {
             Flavour::Rest => responses::respond(Some(api), kind, mechanism, variables),
             Flavour::Http => http_api_refusal(kind),
         };
         let mut context = None;
-        if let Some(authorizer) = &route.authorizer {
+        if let Some((authorizer, native)) = route.authorizer.as_ref().and_then(|a| Some((a, a.native.as_ref()?))) {
+            match self.ask_natively(route, authorizer, native, &incoming).await {
+                Ok(claims) => context = Some(claims),
+                Err((kind, challenge)) => {
+                    let mut response = refuse(kind, &variables);
+                    if let Some(Ok(challenge)) = challenge.map(|text| text.parse()) {
+                        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+                    }
+                    return response;
+                }
+            }
+        } else if let Some(authorizer) = &route.authorizer {
             let output = match self.ask(api, route, authorizer, parameters, &incoming, &arn).await {
                 Asked::Output(output) => output,
                 Asked::Instead(kind) => return refuse(kind, &variables),
@@ -200,7 +221,8 @@ impl Gateway {
         };
         let Some(request) = request else { return plain(400, "Bad Request") };
         let guard = whoami::Guard::BehindAuthorizer;
-        let mut response = whoami::handle(&self.gate, guard, &self.log.refusals_only(), request).await;
+        let mut response =
+            whoami::handle(&self.gate, guard, &self.log.refusals_only(), request, &incoming.request_id).await;
         if api.flavour == Flavour::Rest
             && let Some(challenge) = response.headers_mut().remove(http::header::WWW_AUTHENTICATE)
         {
@@ -208,6 +230,36 @@ impl Gateway {
             response.headers_mut().insert("x-amzn-remapped-www-authenticate", challenge);
         }
         response
+    }
+
+    /// Asks a native JWT authorizer: the claims as its context, or what is answered, with its challenge.
+    async fn ask_natively(
+        &self,
+        route: &Route,
+        authorizer: &Authorizer,
+        native: &Native,
+        incoming: &Incoming,
+    ) -> Result<Map<String, Value>, (Kind, Option<String>)> {
+        let now = clock::now();
+        let note = |refusal, why: &str| self.note(incoming, Some(route), "gateway", &Reason::new(refusal, why));
+        let source = authorizer.sources.first().and_then(|source| incoming.identity(source, route));
+        let Some(header) = source else {
+            note(Refusal::MissingToken, "no Authorization header");
+            return Err((Kind::Unauthorized, Some("Bearer".into())));
+        };
+        let Ok(keyring) = self.gate.keyring.get(now).await else { return Err((Kind::AuthorizerFailure, None)) };
+        match native::judge(native, &header, route, &keyring, now) {
+            Ok(claims) => Ok(Map::from_iter([("claims".to_owned(), Value::Object(claims))])),
+            Err(native::Refused::Invalid(why)) => {
+                note(Refusal::InvalidToken, why);
+                let challenge = format!("Bearer scope=\"\" error=\"invalid_token\" error_description=\"{why}\"");
+                Err((Kind::Unauthorized, Some(challenge)))
+            }
+            Err(native::Refused::Scope) => {
+                note(Refusal::InsufficientScope, "none of the route's scopes");
+                Err((Kind::AccessDenied { explicit: false }, None))
+            }
+        }
     }
 
     async fn ask(
@@ -255,23 +307,17 @@ impl Gateway {
         if let Some(output) = self.kept_for(&key, authorizer.ttl_seconds, now) {
             return Asked::Output(output);
         }
-        let event = incoming.authorizer_event(
-            &api.id,
-            route,
-            authorizer,
-            parameters,
-            arn,
-            token.as_deref(),
-            key.get(2..).unwrap_or_default(),
-        );
-        let simple = match authorizer.payload {
+        let identity = key.get(2..).unwrap_or_default();
+        let event = incoming.authorizer_event(&api.id, route, authorizer, parameters, identity);
+        let http_api_response = match authorizer.payload {
             Payload::V2 { simple: true } => HttpApiResponse::Simple,
             _ => HttpApiResponse::Policy,
         };
+        let settings = Settings { http_api_response, ..self.settings.clone() };
         let id = &incoming.request_id;
         let result = match authorizer.mechanism {
-            Mechanism::ApiKey => api_key_authorizer::handle(&self.gate, simple, &self.log, &event, id).await,
-            _ => jwt_authorizer::handle(&self.gate, simple, &self.log, &event, id).await,
+            Mechanism::ApiKey => api_key_authorizer::handle(&self.gate, &settings, &self.log, &event, id).await,
+            _ => jwt_authorizer::handle(&self.gate, &settings, &self.log, &event, id).await,
         };
         match result {
             Ok(output) => {

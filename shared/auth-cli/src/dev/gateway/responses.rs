@@ -27,6 +27,11 @@ pub(crate) struct Variables {
     pub(crate) request_id: String,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) resource_path: String,
+    pub(crate) source_ip: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) path_parameters: Vec<(String, String)>,
     /// The authorizer's context, as texts.
     pub(crate) authorizer: Map<String, Value>,
     pub(crate) retry_after_seconds: u64,
@@ -178,19 +183,35 @@ fn variable(name: &str, kind: &str, built_in: &str, with: &Variables) -> String 
         let body: Value = serde_json::from_str(built_in).unwrap_or_default();
         body.get("message").or_else(|| body.get("Message")).cloned().unwrap_or_default()
     };
+    let value_in = |pairs: &[(String, String)], wanted: &str| {
+        pairs.iter().find(|(n, _)| n.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.clone()).unwrap_or_default()
+    };
     match name {
         "context.requestId" | "context.extendedRequestId" => with.request_id.clone(),
         "context.httpMethod" => with.method.clone(),
         "context.path" => with.path.clone(),
+        "context.resourcePath" => with.resource_path.clone(),
+        "context.identity.sourceIp" => with.source_ip.clone(),
         "context.stage" => super::STAGE.into(),
         "context.error.responseType" => kind.into(),
         "context.error.messageString" => message().to_string(),
-        "context.error.message" => message().as_str().unwrap_or_default().to_owned(),
-        _ => match name.strip_prefix("context.authorizer.").and_then(|n| with.authorizer.get(n)) {
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            // What AWS writes for a variable that is not there is not documented; nothing is the plain reading.
-            None => String::new(),
+        "context.error.message" | "context.error.validationErrorString" => {
+            message().as_str().unwrap_or_default().to_owned()
+        }
+        _ => match name.strip_prefix("method.request.").and_then(|n| n.split_once('.')) {
+            Some(("header", wanted)) => value_in(&with.headers, wanted),
+            Some(("querystring", wanted)) => value_in(&with.query, wanted),
+            Some(("path", wanted)) => value_in(&with.path_parameters, wanted),
+            _ => in_context(name, with),
         },
+    }
+}
+
+fn in_context(name: &str, with: &Variables) -> String {
+    match name.strip_prefix("context.authorizer.").and_then(|n| with.authorizer.get(n)) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        // What AWS writes for a variable that is not there is not documented; nothing is the plain reading.
+        None => String::new(),
     }
 }
