@@ -311,3 +311,305 @@ async fn without_table_or_secret_nothing_is_allowed_and_nobody_is_told_401() {
         assert_eq!(answer.status(), 503, "no {what}: no token, and no 401");
     }
 }
+
+/// A deployment of one API and one client, whose grant is for tenant acme and SKUs AB-*.
+fn one_api(authorizer: &Value, paths: &Value) -> Dev {
+    let seed = json!({
+        "keyring": "keys.json",
+        "apis": [{"name": "things", "openapi": "api.json", "token": {"alg": "ES256"}}],
+        "tenants": [{"id": "acme", "apis": ["things"]}],
+        "clients": [{"client_id": "reader", "client_secret": "secret-of-reader", "kind": "single_tenant", "tenant": "acme",
+            "apis": ["things"], "grants": [{"tenant": "acme", "state": "approved", "scopes": ["a:read"],
+                "skus": ["AB-*"], "suppliers": ["S1"]}]}],
+    });
+    let document = json!({
+        "openapi": "3.0.1", "info": {"title": "Things", "version": "1"},
+        "components": {"securitySchemes": {"t": {"type": "apiKey", "in": "header", "name": "Authorization",
+            "x-amazon-apigateway-authorizer": authorizer}}},
+        "paths": paths,
+    });
+    let files = [
+        ("seed.json", seed.to_string()),
+        ("api.json", document.to_string()),
+        ("keys.json", include_str!("corpus/private.jwks.json").to_owned()),
+    ];
+    Dev::start(&["--seed", "FOLDER/seed.json"], &files, &[])
+}
+
+#[tokio::test]
+async fn what_a_kept_answer_says_is_what_a_fresh_one_would() {
+    let may = |more: Value| {
+        let mut operation = json!({"security": [{"t": ["a:read"]}]});
+        for (name, value) in more.as_object().unwrap() {
+            operation[name] = value.clone();
+        }
+        operation
+    };
+    let may_not = || json!({"security": [{"t": ["b:read"]}]});
+    let limited = json!({"x-countersign-tenant": "path.tenant", "x-countersign-sku": "path.sku"});
+    // Method, path, headers beside the token; and what a fresh decision says.
+    type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)], u16);
+    let cases: Vec<(&str, Value, Vec<Row>)> = vec![
+        (
+            "a path of a tenant and its SKUs beside a deeper one, both granted",
+            json!({
+                "/n": {"get": may(json!({}))},
+                "/t/{tenant}/s/{sku}": {"get": may(limited.clone())},
+                "/t/{tenant}/s/{sku}/prices": {"get": may(limited.clone())},
+            }),
+            vec![
+                ("GET", "/n", &[], 200),
+                ("GET", "/t/acme/s/AB-1", &[], 200),
+                ("GET", "/t/acme/s/AB-2/prices", &[], 200),
+                ("GET", "/t/acme/s/ZZ-1", &[], 403),
+                ("GET", "/t/acme/s/ZZ-1/prices", &[], 403),
+                ("GET", "/t/globex/s/AB-1", &[], 403),
+                ("GET", "/t/acme/s/AB-1%2F..%2FZZ", &[], 403),
+                ("GET", "/t/acme/s/AB-%20", &[], 403),
+            ],
+        ),
+        (
+            "a word that is refused beside a parameter that is granted",
+            json!({
+                "/n": {"get": may(json!({}))},
+                "/o/{id}": {"get": may(json!({}))},
+                "/o/export": {"get": may_not()},
+            }),
+            vec![
+                ("GET", "/n", &[], 200),
+                ("GET", "/o/1", &[], 200),
+                ("GET", "/o/export", &[], 403),
+                ("GET", "/o/2", &[], 200),
+            ],
+        ),
+        (
+            "any method granted, one refused, and paths that end alike",
+            json!({
+                "/a": {"x-amazon-apigateway-any-method": may(json!({})), "get": may_not()},
+                "/admin/a": {"get": may_not()},
+            }),
+            vec![
+                ("POST", "/a", &[], 200),
+                ("GET", "/a", &[], 403),
+                ("GET", "/admin/a", &[], 403),
+                ("DELETE", "/a", &[], 200),
+            ],
+        ),
+        (
+            "limits that stand beside the path are not granted along with it",
+            json!({
+                "/n": {"get": may(json!({}))},
+                "/h": {"get": may(json!({"x-countersign-tenant": "header.X-Tenant"}))},
+                "/q": {"get": may(json!({"x-countersign-tenant": "query.t"}))},
+                "/k": {"get": may(json!({"x-countersign-sku": "query.sku"}))},
+                "/u": {"get": may(json!({"x-countersign-supplier": "header.X-Supplier"}))},
+            }),
+            vec![
+                ("GET", "/n", &[], 200),
+                ("GET", "/h", &[("X-Tenant", "globex")], 403),
+                ("GET", "/q?t=globex", &[], 403),
+                ("GET", "/k?sku=ZZ", &[], 403),
+                ("GET", "/u", &[], 403),
+            ],
+        ),
+    ];
+    for (what, paths, rows) in cases {
+        for ttl in [0, 300] {
+            let authorizer = json!({"type": "request", "identitySource": "method.request.header.Authorization", "authorizerResultTtlInSeconds": ttl});
+            let dev = one_api(&authorizer, &paths);
+            let token = format!("Bearer {}", dev.token("reader", &[]).await);
+            for (method, path, headers, want) in &rows {
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().copied().chain([("Authorization", token.as_str())]).collect();
+                let answer = dev.call(method, path, &headers, "").await;
+                assert_eq!(answer.status, *want, "{what}, kept {ttl} s: {method} {path} {}", answer.text);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_headers_none_is_taken_whichever_is_the_good_one() {
+    let dev = Dev::demo();
+    let token = format!("Bearer {}", dev.token("gains-partner", &[]).await);
+    for pair in [["S-100", "EVIL"], ["EVIL", "S-100"], ["S-100", "S-100"]] {
+        let headers =
+            [("Authorization", token.as_str()), ("X-Partner-Supplier", pair[0]), ("X-Partner-Supplier", pair[1])];
+        let answer = dev.call("GET", "/clients/acme/skus/AB-1", &headers, "").await;
+        assert_eq!(answer.outcome(), (422, -40), "{pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_and_queries_that_no_url_could_hold_are_only_text() {
+    let dev = Dev::demo();
+    let basic = basic("gains-partner", &dev.secret("gains-partner"));
+    for odd in
+        [("X-Forwarded-Proto", "1"), ("X-Forwarded-Proto", "https,https"), ("Host", "<"), ("X-Forwarded-Host", "a b")]
+    {
+        let headers = [("Authorization", basic.as_str()), ("Content-Type", "application/x-www-form-urlencoded"), odd];
+        let answer = dev.call("POST", "/oauth/token", &headers, "grant_type=client_credentials").await;
+        assert!(answer.status == 200 || (odd.0 == "Host" && answer.status == 400), "{odd:?}: {}", answer.status);
+    }
+    let answer = dev
+        .call(
+            "POST",
+            "/oauth/token?a=%22%3C&b=%",
+            &[("Authorization", &basic), ("Content-Type", "application/json")],
+            "{\"grant_type\":\"client_credentials\"}",
+        )
+        .await;
+    assert_eq!(answer.status, 200);
+    let event = json!({"version": "2.0", "rawPath": "/oauth/token", "headers": {"content-type": "application/json"},
+        "requestContext": {"http": {"method": "POST", "path": "/oauth/token"}, "stage": "$default", "timeEpoch": 0},
+        "body": "***", "isBase64Encoded": true});
+    let answer = token::handle(&dev.gate(), &Stdout, serde_json::from_str(&event.to_string()).unwrap(), "r").await;
+    assert_eq!(answer.status(), 400, "a body that is not base64 although it says so");
+}
+
+#[tokio::test]
+async fn a_native_jwt_authorizer_judges_by_itself() {
+    let client = |id: &str, scopes: &[&str]| {
+        json!({"client_id": id, "client_secret": format!("secret-of-{id}"), "kind": "single_tenant", "tenant": "acme",
+            "apis": ["things"], "grants": [{"tenant": "acme", "state": "approved", "scopes": scopes}]})
+    };
+    let kinds = [
+        (
+            "HTTP API",
+            "RS256",
+            json!({"issuer": "https://auth.example.test", "audience": ["https://things.example"]}),
+            200,
+        ),
+        (
+            "HTTP API, another audience",
+            "RS256",
+            json!({"issuer": "https://auth.example.test", "audience": ["https://other.example"]}),
+            401,
+        ),
+        (
+            "HTTP API takes no ES256",
+            "ES256",
+            json!({"issuer": "https://auth.example.test", "audience": ["https://things.example"]}),
+            401,
+        ),
+        (
+            "REST API",
+            "ES256",
+            json!({"defaultAlgorithms": ["RS256", "ES256"], "issuers": [{"issuer": "https://auth.example.test",
+            "audiences": ["https://things.example"], "additionalClaims": [{"claimName": "token_use", "format": "SINGLE_STRING", "required": true, "expectedValues": ["partner"]}]}]}),
+            200,
+        ),
+        (
+            "REST API, another claim",
+            "ES256",
+            json!({"defaultAlgorithms": ["ES256"], "issuers": [{"issuer": "https://auth.example.test",
+            "audiences": ["https://things.example"], "additionalClaims": [{"claimName": "token_use", "format": "SINGLE_STRING", "required": true, "expectedValues": ["customer"]}]}]}),
+            401,
+        ),
+        (
+            "REST API, no HMAC",
+            "HS256",
+            json!({"defaultAlgorithms": ["HS256", "ES256"], "issuers": [{"issuer": "https://auth.example.test", "audiences": ["https://things.example"]}]}),
+            401,
+        ),
+    ];
+    for (what, alg, configuration, want) in kinds {
+        let document = json!({"openapi": "3.0.1", "info": {"title": "Things", "version": "1"},
+            "components": {"securitySchemes": {"t": {"type": "oauth2", "x-amazon-apigateway-authorizer": {"type": "jwt", "jwtConfiguration": configuration}}}},
+            "paths": {"/a": {"get": {"operationId": "a", "security": [{"t": ["a:read"]}]}}, "/b": {"get": {"security": [{"t": ["b:read"]}]}}}});
+        let seed = json!({"issuer": "https://auth.example.test", "keyring": "keys.json",
+            "apis": [{"name": "things", "openapi": "api.json", "audience": "https://things.example", "token": {"alg": alg}}],
+            "tenants": [{"id": "acme", "apis": ["things"]}], "clients": [client("reader", &["a:read"])]});
+        let files = [
+            ("seed.json", seed.to_string()),
+            ("api.json", document.to_string()),
+            ("keys.json", include_str!("corpus/private.jwks.json").to_owned()),
+        ];
+        let dev = Dev::start(&["--seed", "FOLDER/seed.json"], &files, &[]);
+        let token = dev.token("reader", &[]).await;
+        let answer = dev.with_token(&token, "GET", "/a", "").await;
+        assert_eq!(answer.status, want, "{what}: {}", answer.text);
+        if want == 200 {
+            assert_eq!(answer.json["authorizer"]["principalId"], "reader", "{what}: the backend knows who it is");
+            assert_eq!(dev.with_token(&token, "GET", "/b", "").await.status, 403, "{what}: without the scope");
+        } else {
+            assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"), "{what}: says why");
+        }
+        assert_eq!(dev.call("GET", "/a", &[], "").await.status, 401, "{what}: without a token");
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_keeps_clients_keys_and_revocations_across_starts() {
+    let folder = crate::harness::folder();
+    let data = folder.join("data").display().to_string();
+    let seed = |secret: &str| {
+        json!({"issuer": "https://auth.example.test", "apis": [{"name": "things", "openapi": "api.json", "token": {"alg": "ES256"}}],
+            "tenants": [{"id": "acme", "apis": ["things"]}],
+            "clients": [{"client_id": "c1", "client_secret": secret, "kind": "single_tenant", "tenant": "acme",
+                "apis": ["things"], "grants": [{"tenant": "acme", "state": "approved", "scopes": ["a:read"]}]}]})
+    };
+    let api = json!({"openapi": "3.0.1", "info": {"title": "Things", "version": "1"},
+        "components": {"securitySchemes": {"t": {"type": "http", "scheme": "bearer"}}},
+        "paths": {"/a": {"get": {"security": [{"t": ["a:read"]}]}}}});
+    let start = |secret: &str| {
+        let files = [("seed.json", seed(secret).to_string()), ("api.json", api.to_string())];
+        Dev::start(&["--seed", "FOLDER/seed.json", "--data", &data], &files, &[])
+    };
+    let first = start("secret-of-c1");
+    let (kept, revoked) = (first.token("c1", &[]).await, first.token("c1", &[]).await);
+    let credentials = basic("c1", "secret-of-c1");
+    let form = [("Authorization", credentials.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let answer = first.call("POST", "/oauth/revoke", &form, &format!("token={revoked}")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(first.with_token(&revoked, "GET", "/a", "").await.outcome(), (401, -21), "revoked");
+    assert!(first.said_so("-24 token_revoked"));
+    drop(first);
+    let second = start("another-secret");
+    assert_eq!(second.with_token(&kept, "GET", "/a", "").await.status, 200, "a token of before is good");
+    assert_eq!(second.with_token(&revoked, "GET", "/a", "").await.status, 401, "a revoked one stays revoked");
+    assert_eq!(
+        second.call("POST", "/oauth/token", &form, "grant_type=client_credentials").await.status,
+        200,
+        "so is the old secret"
+    );
+    assert!(second.ready["demo"].is_null(), "credentials that were not applied are not shown");
+    drop(second);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_that_is_written_holds_a_secret() {
+    let dev = one_api(
+        &json!({"type": "request", "identitySource": "method.request.header.Authorization", "authorizerResultTtlInSeconds": 0}),
+        &json!({"/a": {"get": {"security": [{"t": ["a:read"]}]}}}),
+    );
+    let token = dev.token("reader", &[]).await;
+    let wrong = "a-secret-that-was-mistyped-0123456789";
+    let header = basic("reader", wrong);
+    let swapped = basic("secret-of-reader", "reader");
+    for authorization in [header.as_str(), swapped.as_str(), &format!("Bearer {token}")] {
+        let form = [("Authorization", authorization), ("Content-Type", "application/x-www-form-urlencoded")];
+        dev.call("POST", "/oauth/token", &form, &format!("grant_type=client_credentials&client_secret={wrong}")).await;
+        dev.call("POST", "/oauth/token", &form, "grant_type=client_credentials").await;
+        dev.call(
+            "GET",
+            &format!("/a?access_token={token}"),
+            &[("Authorization", authorization), ("ApiKey", wrong), ("User-Agent", wrong)],
+            "",
+        )
+        .await;
+    }
+    assert!(dev.said_so("-21 invalid_client: wrong secret"));
+    assert!(dev.said_so("allowed jwt     reader for acme  GET /a"));
+    let signature = token.rsplit('.').next().unwrap();
+    for secret in [
+        "secret-of-reader",
+        wrong,
+        signature,
+        header.trim_start_matches("Basic "),
+        swapped.trim_start_matches("Basic "),
+    ] {
+        assert!(!dev.said().contains(secret), "{secret} was written");
+    }
+}

@@ -57,6 +57,17 @@ fn what_cannot_be_done_is_one_clear_sentence_and_exit_code_2() {
         "scope.yaml",
         "clients: [{ client_id: c1, kind: single_tenant, tenant: acme, grants: [{ tenant: acme, state: approved, scopes: ['a b'] }] }]",
     );
+    let twice = file(
+        "twice.yaml",
+        &format!(
+            "apis: [{{ name: t, openapi: {api} }}]\ntenants: [{{ id: acme, apis: [t] }}, {{ id: acme, apis: [t] }}]"
+        ),
+    );
+    let issuer = seed("issuer.yaml", "issuer: auth.example");
+    let misspelt = file(
+        "misspelt.yaml",
+        "openapi: 3.0.1\ninfo: { title: T, version: '1' }\npaths: { /a: { x-countersign-tennant: path.t, get: { security: [] } } }\n",
+    );
     let rows: &[(&str, &[&str], &str)] = &[
         ("a port in use", &["--port", &port], "is in use"),
         ("no such seed", &["--port", "0", "--seed", "/nowhere/seed.yaml"], "/nowhere/seed.yaml"),
@@ -66,6 +77,14 @@ fn what_cannot_be_done_is_one_clear_sentence_and_exit_code_2() {
         ("a wrong value, by path", &["--port", "0", "--seed", &deep], "clients[0].grants[0].state"),
         ("a tenant that is not there, by path", &["--port", "0", "--seed", &tenant], "clients[0].tenant"),
         ("a malformed name, by path", &["--port", "0", "--seed", &scope], "clients[0].grants[0].scopes[0]"),
+        ("a tenant that is there twice, by path", &["--port", "0", "--seed", &twice], "tenants[1].id"),
+        ("an issuer that is none, by name", &["--port", "0", "--seed", &issuer], "issuer: "),
+        (
+            "an extension that is misspelt, by path",
+            &["--port", "0", "--openapi", &misspelt],
+            "paths./a.x-countersign-tennant",
+        ),
+        ("a ready file where there is no folder", &["--port", "0", "--ready-file", "/nowhere/ready.json"], "/nowhere"),
         ("a document that is not OpenAPI 3", &["--port", "0", "--openapi", &no_openapi], "openapi"),
         ("no such document", &["--port", "0", "--openapi", "/nowhere/api.yaml"], "/nowhere/api.yaml"),
     ];

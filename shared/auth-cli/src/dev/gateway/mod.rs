@@ -174,7 +174,10 @@ impl Gateway {
         let mut context = None;
         if let Some((authorizer, native)) = route.authorizer.as_ref().and_then(|a| Some((a, a.native.as_ref()?))) {
             match self.ask_natively(route, authorizer, native, &incoming).await {
-                Ok(claims) => context = Some(claims),
+                Ok(claims) => {
+                    let claims = if api.flavour == Flavour::Http { native::as_texts(claims) } else { claims };
+                    context = Some(Map::from_iter([("claims".to_owned(), Value::Object(claims))]));
+                }
                 Err((kind, challenge)) => {
                     let mut response = refuse(kind, &variables);
                     if let Some(Ok(challenge)) = challenge.map(|text| text.parse()) {
@@ -232,7 +235,7 @@ impl Gateway {
         response
     }
 
-    /// Asks a native JWT authorizer: the claims as its context, or what is answered, with its challenge.
+    /// Asks a native JWT authorizer: the claims, or what is answered, with its challenge.
     async fn ask_natively(
         &self,
         route: &Route,
@@ -249,7 +252,7 @@ impl Gateway {
         };
         let Ok(keyring) = self.gate.keyring.get(now).await else { return Err((Kind::AuthorizerFailure, None)) };
         match native::judge(native, &header, route, &keyring, now) {
-            Ok(claims) => Ok(Map::from_iter([("claims".to_owned(), Value::Object(claims))])),
+            Ok(claims) => Ok(claims),
             Err(native::Refused::Invalid(why)) => {
                 note(Refusal::InvalidToken, why);
                 let challenge = format!("Bearer scope=\"\" error=\"invalid_token\" error_description=\"{why}\"");

@@ -66,3 +66,13 @@ pub(crate) fn judge(
     }
     Ok(claims)
 }
+
+/// Claims as an HTTP API hands them on: all are texts, and a list stands in brackets.
+pub(crate) fn as_texts(claims: Map<String, Value>) -> Map<String, Value> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let flat = |value: Value| match &value {
+        Value::Array(list) => format!("[{}]", list.iter().map(text).collect::<Vec<_>>().join(" ")),
+        other => text(other),
+    };
+    claims.into_iter().map(|(name, value)| (name, flat(value).into())).collect()
+}
