@@ -235,7 +235,7 @@ async fn revoke(
             && let Some(jti) = token.jti()
         {
             report.line.jti = Some(jti.to_string());
-            Box::pin(gate.store.revoke_token(jti, token.expires_at())).await?;
+            gate.store.revoke_token(jti, token.expires_at()).await?;
         }
     }
     Ok(respond(200, &json!({})))

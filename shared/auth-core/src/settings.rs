@@ -37,11 +37,9 @@ pub struct Settings {
 }
 
 /// What is written beside the audit lines, which are always written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Nothing but faults.
-    Error,
-    /// The default: nothing more at present.
+    /// Nothing more.
     Info,
     /// Each decision's checks as well.
     Debug,
@@ -89,8 +87,7 @@ impl Settings {
             stale_if_error_seconds: seconds("STALE_IF_ERROR_SECONDS", 0, 3600)?,
             clock_leeway_seconds: seconds("CLOCK_LEEWAY_SECONDS", 60, MAX_LEEWAY_SECONDS)?,
             log_level: match given("LOG_LEVEL").map(|v| v.to_ascii_lowercase()).as_deref() {
-                None | Some("info" | "warn") => LogLevel::Info,
-                Some("error") => LogLevel::Error,
+                None | Some("error" | "warn" | "info") => LogLevel::Info,
                 Some("debug" | "trace") => LogLevel::Debug,
                 Some(_) => return Err(one_of("LOG_LEVEL", "error, info or debug")),
             },

@@ -12,12 +12,13 @@ use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// A longer policy is made anew with less: no limit of a REST authorizer's answer is documented, 8 KiB is that of a
-/// WebSocket's, context included.
-const MAX_POLICY_BYTES: usize = 4096;
+/// A policy of more bytes is made anew for the requested API alone; and one of more than the most, for the requested
+/// route alone. No limit of a REST authorizer's answer is documented; 8 KiB is that of a WebSocket's.
+const MANY_BYTES: usize = 4096;
+const MOST_BYTES: usize = 8192;
 
-/// No pattern is shorter than the ARN of its stage, so more of them never fit.
-const MAX_PATTERNS: usize = 64;
+/// No pattern is shorter, with the ARN of its stage before it: more of them than fit are not even compared.
+const SHORTEST_PATTERN: usize = 60;
 
 /// What an authorizer answers.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,12 +97,13 @@ impl Policy {
 
 fn policy(event: &AuthorizerEvent, verdict: &Verdict, rights: &Rights, matched: &Matched<'_>) -> Policy {
     let (arn, allowed) = (&event.arn, verdict.access.is_ok());
-    for breadth in [Breadth::Gateway, Breadth::Api] {
-        let Some(routes) = routes(rights, &verdict.catalog, matched, &event.request, breadth, MAX_PATTERNS) else {
+    for (breadth, most_bytes) in [(Breadth::Gateway, MANY_BYTES), (Breadth::Api, MOST_BYTES)] {
+        let most_patterns = most_bytes / SHORTEST_PATTERN;
+        let Some(routes) = routes(rights, &verdict.catalog, matched, &event.request, breadth, most_patterns) else {
             continue;
         };
         let policy = policy_of(arn, routes, allowed);
-        if serde_json::to_string(&policy).is_ok_and(|text| text.len() <= MAX_POLICY_BYTES) {
+        if serde_json::to_string(&policy).is_ok_and(|text| text.len() <= most_bytes) {
             return policy;
         }
     }

@@ -118,3 +118,71 @@ pub fn values(event: &Map<String, Value>, single: &str, multi: &str) -> Result<V
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ARN: &str = "arn:aws:execute-api:eu-west-1:1:a/s/GET/x";
+
+    #[test]
+    fn every_shape_is_read_for_what_it_is() {
+        let token = json!({"type": "TOKEN", "authorizationToken": "Bearer t", "methodArn": ARN});
+        let rest = json!({"type": "REQUEST", "methodArn": ARN, "headers": {"Authorization": "Bearer t"},
+            "requestContext": {"requestId": "r", "identity": {"sourceIp": "192.0.2.1", "userAgent": "u"}}});
+        let one =
+            json!({"type": "REQUEST", "version": "1.0", "methodArn": ARN, "headers": {"authorization": "Bearer t"}});
+        let two = json!({"type": "REQUEST", "version": "2.0", "routeArn": ARN, "headers": {"authorization": "Bearer t"},
+            "requestContext": {"requestId": "r", "http": {"sourceIp": "192.0.2.1", "userAgent": "u"}}});
+        let socket = json!({"type": "REQUEST", "methodArn": "arn:aws:execute-api:eu-west-1:1:a/s/$connect",
+            "headers": {"Authorization": "Bearer t"}, "requestContext": {"eventType": "CONNECT", "requestId": "r"}});
+        let rows = [
+            ("TOKEN", token, Shape::RestToken, "/x"),
+            ("REQUEST", rest.clone(), Shape::RestRequest, "/x"),
+            ("HTTP API 1.0", one, Shape::Http1, "/x"),
+            ("HTTP API 2.0", two.clone(), Shape::Http2, "/x"),
+            ("WebSocket", socket, Shape::WebSocket, "/$connect"),
+        ];
+        for (what, event, shape, path) in rows {
+            let read = AuthorizerEvent::read(&event, "authorization").unwrap();
+            assert_eq!(
+                (read.shape, read.request.method.as_str(), read.request.path.as_str()),
+                (shape, "GET", path),
+                "{what}"
+            );
+            assert_eq!(read.request.header("AUTHORIZATION"), auth_core::api::Found::One("Bearer t"), "{what}");
+        }
+        for event in [rest, two] {
+            let read = AuthorizerEvent::read(&event, "authorization").unwrap();
+            assert_eq!(
+                (read.request_id.as_str(), read.source_ip.as_deref(), read.user_agent.as_deref()),
+                ("r", Some("192.0.2.1"), Some("u"))
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_not_read() {
+        let rows = [
+            ("nothing", json!({})),
+            ("a list", json!([])),
+            ("another type", json!({"type": "OTHER", "methodArn": ARN})),
+            ("no ARN", json!({"type": "TOKEN", "authorizationToken": "t"})),
+            ("a star for an ARN", json!({"type": "TOKEN", "authorizationToken": "t", "methodArn": "*"})),
+            ("no token", json!({"type": "TOKEN", "methodArn": ARN})),
+            (
+                "a header that is a number",
+                json!({"type": "REQUEST", "methodArn": ARN, "headers": {"Authorization": 5}}),
+            ),
+            (
+                "a header that is a list",
+                json!({"type": "REQUEST", "methodArn": ARN, "headers": {"Authorization": ["t"]}}),
+            ),
+            ("headers that are a text", json!({"type": "REQUEST", "methodArn": ARN, "headers": "t"})),
+        ];
+        for (what, event) in rows {
+            assert!(AuthorizerEvent::read(&event, "authorization").is_err(), "{what}");
+        }
+    }
+}

@@ -6,8 +6,9 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
 };
+use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_types::SdkConfig;
 use std::time::Duration;
 
 /// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
@@ -16,22 +17,21 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 /// Three tries within two seconds and a half: together with the answer they fit into an authorizer's few seconds.
 const ATTEMPTS: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(800);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(500);
 const OPERATION: Duration = Duration::from_millis(2500);
 
 /// Where AWS is and who we are there.
 #[derive(Clone)]
 pub struct Aws {
-    region: Region,
-    credentials: SharedCredentialsProvider,
+    config: SdkConfig,
     dynamodb_endpoint: Option<String>,
     secretsmanager_endpoint: Option<String>,
-    http: SharedHttpClient,
 }
 
 impl std::fmt::Debug for Aws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Aws({})", self.region)
+        write!(f, "Aws({:?})", self.config.region())
     }
 }
 
@@ -58,15 +58,29 @@ impl Aws {
             .with_trust_store(roots)
             .build()
             .map_err(|_| Fault::new("the built-in certificates cannot be read"))?;
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+            .tls_context(tls)
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(ATTEMPT)
+            .operation_timeout(OPERATION)
+            .build();
+        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE);
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region.ok_or_else(|| Fault::new("AWS_REGION: must be set"))?))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(http)
+            .timeout_config(timeouts)
+            .retry_config(retries)
+            .sleep_impl(TokioSleep::new())
+            .build();
         Ok(Self {
-            region: Region::new(region.ok_or_else(|| Fault::new("AWS_REGION: must be set"))?),
-            credentials: SharedCredentialsProvider::new(credentials),
+            config,
             dynamodb_endpoint: endpoint("DYNAMODB"),
             secretsmanager_endpoint: endpoint("SECRETS_MANAGER"),
-            http: aws_smithy_http_client::Builder::new()
-                .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-                .tls_context(tls)
-                .build_https(),
         })
     }
 
@@ -79,38 +93,14 @@ impl Aws {
     }
 
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let mut config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),
-            )
-            .timeout_config(timeouts());
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config);
         config.set_endpoint_url(self.dynamodb_endpoint.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     pub(crate) fn secretsmanager(&self) -> aws_sdk_secretsmanager::Client {
-        let mut config = aws_sdk_secretsmanager::Config::builder()
-            .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::latest())
-            .region(self.region.clone())
-            .credentials_provider(self.credentials.clone())
-            .http_client(self.http.clone())
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)),
-            )
-            .timeout_config(timeouts());
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config);
         config.set_endpoint_url(self.secretsmanager_endpoint.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
-}
-
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT)
-        .operation_attempt_timeout(ATTEMPT)
-        .operation_timeout(OPERATION)
-        .build()
 }

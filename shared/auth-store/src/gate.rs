@@ -300,7 +300,7 @@ impl Gate {
         let (Some(jti), Some(until)) = (rights.jti(), rights.expires_at()) else { return Ok(()) };
         match rights.last_seen() {
             Some(last) if now.since(last) < idle_note_interval(idle).max(1) => Ok(()),
-            _ => Box::pin(self.store.note_seen(jti, now, until)).await,
+            _ => self.store.note_seen(jti, now, until).await,
         }
     }
 }

@@ -291,22 +291,14 @@ impl Store {
         Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
     }
 
-    /// Notes that a token was used, for APIs with an idle life.
+    /// Notes that a token was used, for APIs with an idle life. `expires_at` is the token's.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn note_seen(&self, jti: &Jti, now: Timestamp, until: Timestamp) -> Result<(), Fault> {
+    pub async fn note_seen(&self, jti: &Jti, now: Timestamp, expires_at: Timestamp) -> Result<(), Fault> {
         let mut item = Key::seen(jti).into_item();
         item.insert("at".into(), AttributeValue::N(now.0.to_string()));
-        item.insert("ttl".into(), AttributeValue::N(until.plus(86_400).0.to_string()));
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|e| Fault::new(format!("DynamoDB PutItem: {}", kind(&e))))
+        self.put_until(item, expires_at).await
     }
 
     /// Revokes one token until it would have expired.
@@ -314,16 +306,14 @@ impl Store {
     /// # Errors
     /// If the table does not answer.
     pub async fn revoke_token(&self, jti: &Jti, expires_at: Timestamp) -> Result<(), Fault> {
-        let mut item = Key::revoked(jti).into_item();
-        item.insert("ttl".into(), AttributeValue::N(expires_at.plus(86_400).0.to_string()));
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|e| Fault::new(format!("DynamoDB PutItem: {}", kind(&e))))
+        self.put_until(Key::revoked(jti).into_item(), expires_at).await
+    }
+
+    /// Writes what is of no use a day after some time, clocks and leeway included: the table deletes it then.
+    async fn put_until(&self, mut item: Item, time: Timestamp) -> Result<(), Fault> {
+        item.insert("ttl".into(), AttributeValue::N(time.plus(86_400).0.to_string()));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        Box::pin(put.send()).await.map(|_| ()).map_err(|e| Fault::new(format!("DynamoDB PutItem: {}", kind(&e))))
     }
 
     /// Makes the table, as the template does on AWS, if it is not there. For the local product and for tests.
