@@ -613,3 +613,45 @@ async fn nothing_that_is_written_holds_a_secret() {
         assert!(!dev.said().contains(secret), "{secret} was written");
     }
 }
+
+#[tokio::test]
+async fn guessing_is_slowed_down_and_locks_no_client_out() {
+    let dev = Dev::demo();
+    let login = |password: &str| {
+        let (dev, body) =
+            (&dev, json!({"tenant": "acme", "username": "ann@example.com", "password": password}).to_string());
+        async move { dev.call("POST", "/login", &[("Content-Type", "application/json")], &body).await }
+    };
+    // The windows are fixed: one may end while it is counted, so there may be up to twice as many.
+    let mut refused = 0;
+    let slowed = loop {
+        let answer = login("wrong").await;
+        if answer.status != 401 || refused > 200 {
+            break answer;
+        }
+        refused += 1;
+    };
+    assert!((100..=200).contains(&refused), "{refused} wrong passwords were tried");
+    assert_eq!(
+        (slowed.status, slowed.json["error"].as_str(), slowed.json["code"].as_i64()),
+        (429, Some("slow_down"), Some(-50))
+    );
+    let wait: i64 = slowed.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=900).contains(&wait), "{wait}");
+    assert_eq!(login("correct horse battery staple").await.status, 429, "the right password is not tried either");
+    let body = json!({"tenant": "acme", "username": "off@example.com", "password": "x"}).to_string();
+    let other = dev.call("POST", "/login", &[("Content-Type", "application/json")], &body).await;
+    assert_eq!(other.status, 401, "another name is not held up");
+
+    let wrong = basic("reseller", "wrong");
+    let form = [("Authorization", wrong.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let mut refused = 0;
+    while refused <= 2000
+        && dev.call("POST", "/oauth/token", &form, "grant_type=client_credentials").await.status == 401
+    {
+        refused += 1;
+    }
+    assert!((1000..=2000).contains(&refused), "{refused} wrong secrets were answered with 401");
+    assert_eq!(dev.token_answer("reseller", &[]).await.status, 200, "the right secret is always taken");
+    assert_eq!(dev.token_answer("insurer", &[]).await.status, 200, "another client is not held up");
+}

@@ -1,9 +1,10 @@
 //! The wiring of the function: settings, clients, runtime.
 
 use auth_core::settings::Settings;
+use auth_edge::authorizer::Failure;
 use auth_edge::report::Stdout;
 use auth_store::{aws::Aws, gate::Gate};
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -14,7 +15,12 @@ async fn main() -> Result<(), Error> {
     run(service_fn(|event: LambdaEvent<Value>| async move {
         api_key_authorizer::handle(gate, settings, &Stdout, &event.payload, &event.context.request_id)
             .await
-            .map_err(Error::from)
+            .map_err(error)
     }))
     .await
+}
+
+/// The message is what API Gateway looks at: exactly `Unauthorized` is 401, anything else is 500.
+fn error(failure: Failure) -> Diagnostic {
+    Diagnostic { error_type: "Failure".into(), error_message: failure.to_string() }
 }

@@ -1,5 +1,6 @@
 //! Customers log in with a password and get a token that is good for their tenant's storefront alone.
 
+use auth_core::backoff::{Attempts, LOGINS_BY_ADDRESS, LOGINS_BY_NAME, wait_seconds};
 use auth_core::ids::{TenantId, Username};
 use auth_core::issue::{NotIssued, plan_for_customer};
 use auth_core::password::StoredPassword;
@@ -46,8 +47,14 @@ async fn login(
     let tenant = tenant.map_or_else(|| "-".parse(), Ok).map_err(|e| Fault(e.to_string()))?;
     let digest =
         Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
-    let wanted = Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), ..Wanted::default() };
+    let address = http.source_ip.as_deref().unwrap_or_default();
+    let attempts = [Attempts::new(LOGINS_BY_NAME, digest.as_str()), Attempts::new(LOGINS_BY_ADDRESS, address)];
+    let wanted =
+        Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), attempts: &attempts, ..Wanted::default() };
     let fetched = gate.store.fetch(wanted, now).await?;
+    if let Some(wait) = wait_seconds(&attempts, &fetched.failures, now) {
+        return Ok(Err(Refused::slow_down(wait)));
+    }
     let (customer, record) = (fetched.facts.customer.clone(), fetched.facts.tenant.clone());
 
     let stored = customer.as_ref().map_or_else(StoredPassword::nobody, |c| c.password.clone());
@@ -56,11 +63,10 @@ async fn login(
     let tenant = record.filter(|t| t.state == ActiveState::Active);
     let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right)
     else {
-        return Ok(Err(Refused {
-            error: OAuthError::InvalidLogin,
-            description: "Tenant, username or password is wrong.",
-            why: if right { "the tenant or the customer is disabled" } else { "unknown, or wrong password" }.into(),
-        }));
+        gate.store.note_failures(&attempts, now).await?;
+        let why = if right { "the tenant or the customer is disabled" } else { "unknown, or wrong password" };
+        let refused = Refused::new(OAuthError::InvalidLogin, "Tenant, username or password is wrong.");
+        return Ok(Err(Refused { why: why.into(), ..refused }));
     };
     let catalog = match gate.store.newer_catalog(&fetched).await? {
         Some(catalog) => catalog,

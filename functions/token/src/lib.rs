@@ -1,5 +1,6 @@
 //! The authorization server's endpoints: tokens, revocation, metadata, keys.
 
+use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
 use auth_core::ids::ClientId;
 use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of, usable};
 use auth_core::keyring::Keyring;
@@ -134,7 +135,7 @@ async fn token(
     }
 
     let keyring = gate.keyring.get(now).await?;
-    let (fetched, client) = authenticate(gate, &keyring, &unverified, asked, now, report).await?;
+    let (fetched, client) = authenticate(gate, &keyring, &unverified, asked, http, now, report).await?;
     let tenant = tenant_of(&client, asked)?;
     let fetched = match (&tenant, &fetched.facts.tenant) {
         (Some(wanted), Some(have)) if *wanted == have.id => fetched,
@@ -166,17 +167,23 @@ async fn authenticate(
     keyring: &Keyring,
     unverified: &UnverifiedClient,
     asked: Asked<'_>,
+    http: &HttpRequest,
     now: Timestamp,
     report: &mut Report,
 ) -> Result<(Fetched, Client), Stop> {
     let named = asked.tenant.and_then(|t| t.parse().ok());
     let mut why = "unknown client";
     let mut fetched: Option<(&ClientId, Fetched)> = None;
+    let claimed = unverified.pairs.first().map_or("", |(id, _)| id.as_str());
+    let address = http.source_ip.as_deref().unwrap_or_default();
+    let attempts = [Attempts::new(CLIENTS_BY_NAME, claimed), Attempts::new(CLIENTS_BY_ADDRESS, address)];
     for (id, secret) in &unverified.pairs {
         let have = match fetched.take() {
             Some((same, have)) if same == id => have,
             _ => {
-                gate.store.fetch(Wanted { client: Some(id), tenant: named.as_ref(), ..Wanted::default() }, now).await?
+                let named = named.as_ref();
+                let wanted = Wanted { client: Some(id), tenant: named, attempts: &attempts, ..Wanted::default() };
+                gate.store.fetch(wanted, now).await?
             }
         };
         let client = have.facts.client.clone();
@@ -193,7 +200,9 @@ async fn authenticate(
             return Ok((have, client));
         }
     }
-    Err(Refused::invalid_client(why).into())
+    let wait = fetched.and_then(|(_, have)| wait_seconds(&attempts, &have.failures, now));
+    gate.store.note_failures(&attempts, now).await?;
+    Err(wait.map_or_else(|| Refused::invalid_client(why), Refused::slow_down).into())
 }
 
 fn secret_matches(
@@ -227,7 +236,7 @@ async fn revoke(
     let unverified = client_authentication(&http.request, &parameters)?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
     let keyring = gate.keyring.get(now).await?;
-    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), now, report).await?;
+    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
     if let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) {
         let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
         if let Ok(token) = token.verify(&keyring, &gate.expected(now))

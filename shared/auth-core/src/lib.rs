@@ -8,6 +8,7 @@
 pub mod api;
 pub mod api_key;
 pub mod audit;
+pub mod backoff;
 pub mod decision;
 pub mod ids;
 pub mod issue;

@@ -37,6 +37,8 @@ pub enum OAuthError {
     InvalidScope,
     /// The tenant or the API cannot be had.
     InvalidTarget,
+    /// Too many failed attempts.
+    SlowDown,
     /// A body of another media type.
     UnsupportedMediaType,
     /// A body over [`MAX_BODY_BYTES`].
@@ -59,6 +61,7 @@ impl OAuthError {
             Self::UnsupportedGrantType => (400, "unsupported_grant_type", Refusal::InvalidRequest),
             Self::InvalidScope => (400, "invalid_scope", Refusal::InsufficientScope),
             Self::InvalidTarget => (400, "invalid_target", Refusal::TenantNotGranted),
+            Self::SlowDown => (429, "slow_down", Refusal::RateLimited),
             Self::UnsupportedMediaType => (415, "invalid_request", Refusal::InvalidRequest),
             Self::TooLarge => (413, "invalid_request", Refusal::InvalidRequest),
             Self::MethodNotAllowed => (405, "invalid_request", Refusal::InvalidRequest),
@@ -90,17 +93,25 @@ pub struct Refused {
     pub description: &'static str,
     /// What happened, for the audit line.
     pub why: String,
+    /// When it makes sense to come back, in seconds.
+    pub retry_after_seconds: Option<i64>,
 }
 
 impl Refused {
     /// A refusal whose reason the caller may know.
     pub fn new(error: OAuthError, description: &'static str) -> Self {
-        Self { error, description, why: description.to_owned() }
+        Self { error, description, why: description.to_owned(), retry_after_seconds: None }
+    }
+
+    /// Too many failed attempts.
+    pub fn slow_down(wait_seconds: i64) -> Self {
+        let refused = Self::new(OAuthError::SlowDown, "Too many failed attempts. Wait as Retry-After says.");
+        Self { retry_after_seconds: Some(wait_seconds), ..refused }
     }
 
     /// A failed client authentication: one text for all reasons, so that none can be told from another.
     pub fn invalid_client(why: impl Into<String>) -> Self {
-        Self { error: OAuthError::InvalidClient, description: "Client authentication failed.", why: why.into() }
+        Self { why: why.into(), ..Self::new(OAuthError::InvalidClient, "Client authentication failed.") }
     }
 }
 
@@ -378,10 +389,11 @@ pub fn error_response(refused: &Refused, request_id: &str) -> Response<String> {
         OAuthError::MethodNotAllowed => {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
-        OAuthError::Unavailable => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
         _ => {}
+    }
+    let retry_after = refused.retry_after_seconds.or((refused.error == OAuthError::Unavailable).then_some(1));
+    if let Some(seconds) = retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -134,7 +134,7 @@ impl Gate {
             jti: token.jti(),
             last_seen: matched.is_some_and(|m| m.api.token.idle_seconds.is_some()),
             login_ref: token.login_ref(),
-            key: None,
+            ..Wanted::default()
         };
         let fetched = self.store.fetch(wanted, now).await?;
         let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);

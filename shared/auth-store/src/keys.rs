@@ -1,7 +1,9 @@
 //! The keys of the one table. Nothing else spells them.
 
+use auth_core::backoff::Attempts;
 use auth_core::ids::{ApiName, ClientId, Jti, RoleName, TenantId};
 use auth_core::secret::Digest;
+use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
@@ -56,6 +58,10 @@ impl Key {
     }
     pub(crate) fn catalog_version(copy: u8) -> Self {
         Self::new(format!("CATALOG#{}", copy % VERSION_COPIES), "VERSION")
+    }
+
+    pub(crate) fn failures(attempts: &Attempts, now: Timestamp) -> Self {
+        Self::new(format!("RATE#{}#{}#{}", attempts.limit.what, attempts.subject, attempts.window(now)), "RATE")
     }
 
     pub(crate) fn into_item(self) -> Item {

@@ -5,6 +5,7 @@ use crate::aws::Aws;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
+use auth_core::backoff::Attempts;
 use auth_core::ids::{ClientId, Jti, RoleName, Scope, TenantId};
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
 use auth_core::secret::Digest;
@@ -76,6 +77,8 @@ pub struct Wanted<'a> {
     pub login_ref: Option<&'a str>,
     /// The API key.
     pub key: Option<&'a Digest>,
+    /// How often these have failed.
+    pub attempts: &'a [Attempts],
 }
 
 /// What the table has.
@@ -85,6 +88,8 @@ pub struct Fetched {
     pub facts: Facts,
     /// The API key.
     pub key: Option<ApiKey>,
+    /// How often each of the attempts that were asked for has failed in its window.
+    pub failures: Vec<i64>,
     catalog_version: u64,
 }
 
@@ -120,11 +125,12 @@ impl Store {
         let version = Key::catalog_version(copy);
 
         let all = [&client, &tenant, &grant, &revoked, &seen, &customer, &api_key];
-        let keys: Vec<Key> = all.into_iter().flatten().cloned().chain([version.clone()]).collect();
-        // When a token was last used is not kept: it would be used without being noted.
-        let items = match seen {
-            Some(_) => Arc::new(self.batch_get_now(keys).await?),
-            None => self.batch_get(keys, now).await?,
+        let failures: Vec<Key> = wanted.attempts.iter().map(|a| Key::failures(a, now)).collect();
+        let keys = all.into_iter().flatten().chain(&failures).cloned().chain([version.clone()]).collect();
+        // What is counted or noted is not kept: it would stand still while it is used.
+        let items = match seen.is_some() || !failures.is_empty() {
+            true => Arc::new(self.batch_get_now(keys).await?),
+            false => self.batch_get(keys, now).await?,
         };
 
         let facts = Facts {
@@ -140,6 +146,7 @@ impl Store {
         Ok(Fetched {
             facts,
             key: record(&items, api_key.as_ref())?,
+            failures: failures.iter().map(|k| items.get(k).and_then(|i| number(i, "failures")).unwrap_or(0)).collect(),
             catalog_version: u64::try_from(catalog_version).unwrap_or_default(),
         })
     }
@@ -307,6 +314,27 @@ impl Store {
     /// If the table does not answer.
     pub async fn revoke_token(&self, jti: &Jti, expires_at: Timestamp) -> Result<(), Fault> {
         self.put_until(Key::revoked(jti).into_item(), expires_at).await
+    }
+
+    /// Counts a failed attempt of each of these.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn note_failures(&self, attempts: &[Attempts], now: Timestamp) -> Result<(), Fault> {
+        for attempts in attempts {
+            let update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(Key::failures(attempts, now).into_item()))
+                .update_expression("ADD failures :one SET #ttl = :ttl")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":one", AttributeValue::N("1".into()))
+                .expression_attribute_values(":ttl", AttributeValue::N(attempts.ends_at(now).0.to_string()));
+            let counted = Box::pin(update.send()).await;
+            counted.map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
+        }
+        Ok(())
     }
 
     /// Writes what is of no use a day after some time, clocks and leeway included: the table deletes it then.
