@@ -26,8 +26,9 @@ pub(crate) fn openapi() -> Result<Source, Trouble> {
     Source::parse(OPENAPI, "openapi.yaml")
 }
 
-/// Puts the APIs of another document in the place of the demo's, and lets every demo credential use them.
-pub(crate) fn adopt(seed: &mut Seed, source: &Source) -> Result<(), Trouble> {
+/// The demo's data with the APIs of another document in the place of its own; every demo credential may use them.
+pub(crate) fn seed_for(source: &Source) -> Result<Seed, Trouble> {
+    let mut seed = seed()?;
     let document = read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
     let names: BTreeSet<ApiName> =
         document.operations.iter().map(|(api, _)| api.clone().unwrap_or_else(|| document.name.clone())).collect();
@@ -62,7 +63,7 @@ pub(crate) fn adopt(seed: &mut Seed, source: &Source) -> Result<(), Trouble> {
     for key in &mut seed.api_keys {
         key.apis.clone_from(&all);
     }
-    Ok(())
+    Ok(seed)
 }
 
 /// The credentials of a seed, for the ready file.

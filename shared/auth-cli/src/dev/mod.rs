@@ -6,12 +6,14 @@ mod log;
 mod secrets;
 mod seed;
 
+use auth_core::api::Api;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use auth_core::settings::Settings;
 use auth_edge::answer::usage_key;
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use auth_store::keygen;
+use auth_store::store::{Record, Store};
 use bytes::Bytes;
 use gateway::Gateway;
 use gateway::config::GatewayApi;
@@ -82,118 +84,88 @@ fn broken(error: impl fmt::Display) -> Trouble {
     Trouble::Broken(error.to_string())
 }
 
+/// What the caller gave, read before anything is made.
+struct Inputs {
+    seed: Seed,
+    folder: PathBuf,
+    apis: Vec<Api>,
+    gateways: Vec<GatewayApi>,
+    issuer: String,
+    /// The seed is the demo's.
+    is_demo: bool,
+}
+
+impl Inputs {
+    fn read(arguments: &Arguments, url: &str) -> Result<Self, Trouble> {
+        if let Some(path) = &arguments.ready_file {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                return Err(Trouble::Usage(format!("--ready-file: there is no folder {}", folder.display())));
+            }
+        }
+        let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
+        let (seed, folder, given) = match (&arguments.seed, given) {
+            (Some(path), given) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+                (Seed::parse(&text, &name)?, path.parent().map(Path::to_owned).unwrap_or_default(), given)
+            }
+            (None, Some(given)) => (demo::seed_for(&given)?, PathBuf::new(), Some(given)),
+            (None, None) => (demo::seed()?, PathBuf::new(), Some(demo::openapi()?)),
+        };
+        let issuer = seed.issuer.clone().unwrap_or_else(|| url.to_owned());
+        let (apis, documents) = seed::apis(&seed, &folder, given.as_ref(), &issuer)?;
+        let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer));
+        let gateways = gateways.collect::<Result<_, _>>()?;
+        Ok(Self { seed, folder, apis, gateways, issuer, is_demo: arguments.seed.is_none() })
+    }
+}
+
 /// Runs until Ctrl-C.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let listener = listen(arguments.port).await?;
     let url = format!("http://{}", listener.local_addr().map_err(broken)?);
+    let Inputs { seed, folder, apis, gateways, issuer, is_demo } = Inputs::read(&arguments, &url)?;
 
-    // What the caller gave is read before anything is made.
-    if let Some(path) = &arguments.ready_file {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            return Err(Trouble::Usage(format!("--ready-file: there is no folder {}", folder.display())));
-        }
-    }
-    let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
-    let (mut seed, folder, is_demo) = match &arguments.seed {
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
-            (Seed::parse(&text, &name)?, path.parent().map(Path::to_owned).unwrap_or_default(), false)
-        }
-        None => (demo::seed()?, PathBuf::new(), true),
-    };
-    let given = match given {
-        Some(given) if is_demo => {
-            demo::adopt(&mut seed, &given)?;
-            Some(given)
-        }
-        None if is_demo => Some(demo::openapi()?),
-        other => other,
-    };
-    let issuer = seed.issuer.clone().unwrap_or_else(|| url.clone());
-    let (apis, documents) = seed::apis(&seed, &folder, given.as_ref(), &issuer)?;
-    let gateways =
-        documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer)).collect::<Result<Vec<_>, _>>()?;
-
-    let data = Data::open(arguments.data.as_deref())?;
+    let Data { database, secrets } = Data::open(arguments.data.as_deref())?;
     let is_new = !is_seeded(arguments.data.as_deref());
-    let keyring = match data.secrets.current(SECRET) {
-        Some(text) => Keyring::parse(&text).map_err(broken)?,
-        None => {
-            let document = new_keyring(&seed, &folder)?;
-            data.secrets.put(SECRET, &document.to_text()).map_err(Trouble::Broken)?;
-            Keyring::parse(&document.to_text()).map_err(broken)?
-        }
-    };
-    for api in &apis {
-        if keyring.signing_key(api.token.alg).is_none() {
-            let text =
-                format!("apis: API {} wants {}, but the keyring has no such key", api.name, api.token.alg.as_str());
-            return Err(Trouble::Usage(text));
-        }
+    let keyring = open_keyring(&secrets, &seed, &folder)?;
+    if let Some(api) = apis.iter().find(|api| keyring.signing_key(api.token.alg).is_none()) {
+        let wanted = api.token.alg.as_str();
+        return Err(Trouble::Usage(format!("apis: API {} wants {wanted}, but the keyring has no such key", api.name)));
     }
 
     let engine = listen(0).await?;
-    let dynamodb = format!("http://{}", engine.local_addr().map_err(broken)?);
-    tokio::spawn(dynoxide::server::serve_on(engine, data.database));
     let vault = listen(0).await?;
-    let secretsmanager = format!("http://{}", vault.local_addr().map_err(broken)?);
-    let environment = seed.environment.as_str().to_owned();
+    let address = |listener: &TcpListener| listener.local_addr().map(|a| format!("http://{a}")).map_err(broken);
     let env = BTreeMap::from([
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.clone()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secretsmanager.clone()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", address(&engine)?),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", address(&vault)?),
         ("AWS_REGION", gateway::REGION.to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("TABLE_NAME", TABLE.to_owned()),
         ("KEYRING_SECRET_ID", SECRET.to_owned()),
-        ("ISSUER", issuer.clone()),
-        ("ENVIRONMENT", environment),
+        ("ISSUER", issuer),
+        ("ENVIRONMENT", seed.environment.as_str().to_owned()),
     ]);
     // What is not said here may be set from outside, as on AWS: caches, leeway.
-    let read =
-        |name: &str| env.get(name).cloned().or_else(|| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_")));
+    let outside = |name: &str| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_"));
+    let read = |name: &str| env.get(name).cloned().or_else(|| outside(name));
     let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
-    let aws = Aws::read(read).map_err(broken)?;
-    let gate = Gate::new(&aws, &settings);
+    let gate = Gate::new(&Aws::read(read).map_err(broken)?, &settings);
 
     let log = log::Log::new();
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
     let gateway = Arc::new(Gateway::new(gateways, gate, settings, log, plans));
-    let served = Arc::clone(&gateway);
-    tokio::spawn(serve_vault(vault, Arc::new(data.secrets), Arc::clone(&gateway)));
-
-    gateway.gate.store.ensure_table().await.map_err(broken)?;
-    let (records, made) = if is_new {
-        seed::records(&seed, &apis, &keyring)?
-    } else {
-        log.warn(
-            "the data folder holds a deployment already: its APIs are imported anew, no other part of the seed is",
-        );
-        (seed::api_records(&apis), Vec::new())
-    };
-    let total = records.len();
-    let mut told = 0;
-    let progress = |written: usize| {
-        if written - told >= 10_000 {
-            told = written;
-            let _ = writeln!(std::io::stderr().lock(), "seeding: {written} of {total} records");
-        }
-    };
-    gateway.gate.store.load(records, progress).await.map_err(broken)?;
-    gateway.gate.store.bump_catalog().await.map_err(broken)?;
+    tokio::spawn(dynoxide::server::serve_on(engine, database));
+    tokio::spawn(serve_vault(vault, Arc::new(secrets), Arc::clone(&gateway)));
+    let (records, made) =
+        if is_new { seed::records(&seed, &apis, &keyring)? } else { (seed::api_records(&apis), Vec::new()) };
+    fill(&gateway.gate.store, records).await?;
     finish_seeding(arguments.data.as_deref())?;
+    tokio::spawn(serve(listener, Arc::clone(&gateway)));
 
-    tokio::spawn(serve(listener, served));
-    for name in seed.unknown_apis() {
-        log.warn(&format!("the seed names API {name}, which it does not declare: nothing of it is ever allowed"));
-    }
-    for warning in gateway.apis.iter().flat_map(GatewayApi::lint) {
-        log.warn(&warning);
-    }
-    // Credentials of a seed that was not applied would only mislead.
-    let demo = if is_new { demo::credentials(&seed, &made) } else { Value::Null };
     let mut text = format!("listening on {url}\n");
     for made in &made {
         text.push_str(&format!("made for client {}: client_secret {}\n", made.client_id, made.secret.expose()));
@@ -207,10 +179,22 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     }
     text.push_str("\nEach decision follows as one line. Ctrl-C ends.\n");
     let _ = write!(std::io::stdout().lock(), "{text}");
+    if !is_new {
+        log.warn("the data folder holds a deployment already: its APIs were imported anew, no other part of the seed");
+    }
+    for name in seed.unknown_apis() {
+        log.warn(&format!("the seed names API {name}, which it does not declare: nothing of it is ever allowed"));
+    }
+    for warning in gateway.apis.iter().flat_map(GatewayApi::lint) {
+        log.warn(&warning);
+    }
     if let Some(path) = &arguments.ready_file {
+        // Credentials of a seed that was not applied would only mislead.
+        let demo = if is_new { demo::credentials(&seed, &made) } else { Value::Null };
         let ready = json!({
-            "gateway": url, "token_endpoint": format!("{url}{}", token::TOKEN_PATHS[0]), "issuer": issuer,
-            "dynamodb_endpoint": dynamodb, "secretsmanager_endpoint": secretsmanager, "env": env, "demo": demo,
+            "gateway": url, "token_endpoint": format!("{url}{}", token::TOKEN_PATHS[0]), "issuer": env.get("ISSUER"),
+            "dynamodb_endpoint": env.get("AWS_ENDPOINT_URL_DYNAMODB"),
+            "secretsmanager_endpoint": env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), "env": env, "demo": demo,
         });
         write_whole(path, &ready.to_string()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
         let _ = writeln!(std::io::stdout().lock(), "ready file written: {}", path.display());
@@ -218,6 +202,34 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     wait_for_end().await;
     let _ = writeln!(std::io::stdout().lock(), "stopped");
     Ok(())
+}
+
+/// The keyring of the secret store, made if it is not there.
+fn open_keyring(secrets: &Secrets, seed: &Seed, folder: &Path) -> Result<Keyring, Trouble> {
+    let text = match secrets.current(SECRET) {
+        Some(text) => text,
+        None => {
+            let text = new_keyring(seed, folder)?.to_text();
+            secrets.put(SECRET, &text).map_err(Trouble::Broken)?;
+            text.to_string()
+        }
+    };
+    Keyring::parse(&text).map_err(broken)
+}
+
+/// Writes the records, and says how far it is.
+async fn fill(store: &Store, records: Vec<Record>) -> Result<(), Trouble> {
+    store.ensure_table().await.map_err(broken)?;
+    let total = records.len();
+    let mut told = 0;
+    let progress = |written: usize| {
+        if written - told >= 10_000 {
+            told = written;
+            let _ = writeln!(std::io::stderr().lock(), "seeding: {written} of {total} records");
+        }
+    };
+    store.load(records, progress).await.map_err(broken)?;
+    store.bump_catalog().await.map_err(broken)
 }
 
 async fn listen(port: u16) -> Result<TcpListener, Trouble> {
