@@ -142,6 +142,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
         ("AWS_ENDPOINT_URL_DYNAMODB", address(&engine)?),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", address(&vault)?),
         ("AWS_REGION", gateway::REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", gateway::REGION.to_owned()),
         ("AWS_ACCESS_KEY_ID", "local".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "local".to_owned()),
         ("TABLE_NAME", TABLE.to_owned()),
