@@ -50,6 +50,8 @@ struct Near<'a> {
     listed: bool,
     /// The patterns of the paths that may be called, if it is listed.
     paths: Vec<String>,
+    /// What the stars of SKUs would match, but no SKU holds: an escape, which somebody would decode.
+    escapes: Vec<String>,
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
@@ -72,13 +74,13 @@ pub fn routes(
     let mut patterns = 0;
     for (api, operation) in &operations {
         let listed = covers(rights, api, operation) && meets_unseen_limits(rights, operation, request);
-        let paths = if listed { paths(rights, operation) } else { Vec::new() };
+        let (paths, escapes) = if listed { paths(rights, operation) } else { Default::default() };
         let methods = methods(operation, operations.iter().map(|(_, other)| *other));
         patterns += paths.len() * methods.len();
         if patterns > most_patterns {
             return None;
         }
-        near.push(Near { operation, methods, listed, paths });
+        near.push(Near { operation, methods, listed, paths, escapes });
     }
     let mut routes = Routes::default();
     for this in near.iter().filter(|n| n.listed) {
@@ -104,9 +106,15 @@ fn denied(this: &Near<'_>, near: &[Near<'_>]) -> Option<Vec<Route>> {
     if !this.paths.iter().any(|path| path.contains('*')) {
         return Some(Vec::new());
     }
+    // A star before the end could take segments that a greedy path would otherwise hold, and so move the tenant or the
+    // SKU to another place of the same operation.
+    let ends_in_its_star = |path: &String| path.find('*').is_none_or(|at| at + 1 == path.len());
+    if this.operation.path.is_greedy() && is_limited(this.operation) && !this.paths.iter().all(ends_in_its_star) {
+        return None;
+    }
     let others = || near.iter().filter(|n| !std::ptr::eq(n.operation, this.operation));
     let trespassed: Vec<&Near<'_>> = others().filter(|other| trespasses(this, other)).collect();
-    let mut denied = escapes(this);
+    let mut denied = each(&this.methods, &this.escapes);
     if !trespassed.is_empty() {
         let deeper: Vec<Route> = each(&this.methods, &this.paths).iter().flat_map(deeper).collect();
         let only_deeper = trespassed.iter().all(|other| !beats(other.operation, this.operation));
@@ -164,14 +172,6 @@ fn is_safe(deny: &Route, of: Option<&Operation>, near: &[Near<'_>]) -> bool {
     })
 }
 
-/// An SKU holds no escape, but IAM's star matches one: what would be decoded to something else is denied.
-fn escapes(this: &Near<'_>) -> Vec<Route> {
-    let Some(Source::Path(_)) = &this.operation.sku else { return Vec::new() };
-    let paths: Vec<String> =
-        this.paths.iter().filter(|path| path.contains('*')).map(|path| path.replacen('*', "*%*", 1)).collect();
-    each(&this.methods, &paths)
-}
-
 /// Whether the gateway prefers an operation to another where both match.
 fn beats(a: &Operation, b: &Operation) -> bool {
     rank(a) < rank(b)
@@ -188,8 +188,9 @@ fn deeper(pattern: &Route) -> Vec<Route> {
         .collect()
 }
 
-/// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others.
-fn paths(rights: &Rights, operation: &Operation) -> Vec<String> {
+/// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others. And
+/// those of its SKUs with an escape where a star stands.
+fn paths(rights: &Rights, operation: &Operation) -> (Vec<String>, Vec<String>) {
     let tenant = rights.tenant().map_or("", |t| t.as_str());
     let with_sku = |sku: &str| {
         operation.path.fill(|name| match () {
@@ -198,10 +199,17 @@ fn paths(rights: &Rights, operation: &Operation) -> Vec<String> {
             () => "*".to_owned(),
         })
     };
-    match &operation.sku {
-        Some(Source::Path(_)) => rights.skus().iter().map(|sku| with_sku(sku.as_str())).collect(),
-        _ => vec![with_sku("*")],
+    if !matches!(&operation.sku, Some(Source::Path(_))) {
+        return (vec![with_sku("*")], Vec::new());
     }
+    let skus = || rights.skus().iter().map(|sku| sku.as_str());
+    let escaped = skus().flat_map(|sku| {
+        sku.match_indices('*').filter_map(|(at, star)| {
+            let (before, after) = sku.split_at_checked(at)?;
+            Some(with_sku(&format!("{before}*%{star}{}", after.strip_prefix('*')?)))
+        })
+    });
+    (skus().map(with_sku).collect(), escaped.collect())
 }
 
 fn general(operation: &Operation) -> String {
@@ -213,7 +221,9 @@ fn methods<'a>(operation: &'a Operation, all: impl Iterator<Item = &'a Operation
     if operation.method != "ANY" {
         return vec![&operation.method];
     }
-    let declared: Vec<&str> = all.filter(|o| o.path == operation.path).map(|o| o.method.as_str()).collect();
+    // Resources that differ in the names of parameters alone match the same paths.
+    let alike = |o: &Operation| general(o) == general(operation) && o.path.is_greedy() == operation.path.is_greedy();
+    let declared: Vec<&str> = all.filter(|o| alike(o)).map(|o| o.method.as_str()).collect();
     ANY.into_iter().filter(|method| !declared.contains(method)).collect()
 }
 

@@ -1,0 +1,139 @@
+//! A kept policy never allows what a fresh decision refuses: for made-up APIs, grants and pairs of requests.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+
+use auth_core::api::{
+    Api, Catalog, Found, Mechanism, Operation, PathTemplate, Request, Source, Subject, TokenSettings,
+};
+use auth_core::decision::{Deployment, Rights, Trail, authorize, establish_key};
+use auth_core::ids::{Environment, glob};
+use auth_core::policy::{Breadth, Routes, routes};
+use auth_core::records::Facts;
+use auth_core::time::Timestamp;
+use proptest::prelude::*;
+use serde_json::json;
+
+const SEGMENTS: [&str; 6] = ["a", "b", "{x}", "{t}", "{s}", "{g+}"];
+const METHODS: [&str; 3] = ["GET", "POST", "ANY"];
+const WORDS: [&str; 9] = ["a", "b", "c", "acme", "globex", "AB", "AB1", "ZZ", "AB%2F"];
+const SKUS: [&[&str]; 5] = [&["AB*"], &["*"], &["AB"], &["A*1"], &[]];
+
+/// An operation of these segments; a parameter that stands twice, or a greedy one not at the end, makes none.
+fn operation(method: usize, segments: &[usize], granted: bool) -> Option<Operation> {
+    let names: Vec<&str> = segments.iter().map(|s| SEGMENTS[*s]).collect();
+    let parameters: Vec<&&str> = names.iter().filter(|n| n.starts_with('{')).collect();
+    if parameters.iter().enumerate().any(|(i, name)| parameters[..i].contains(name)) {
+        return None;
+    }
+    let path = PathTemplate::try_from(format!("/{}", names.join("/"))).ok()?;
+    let has = |name: &str| names.contains(&format!("{{{name}}}").as_str());
+    Some(Operation {
+        id: format!("{} {path}", METHODS[method]),
+        method: METHODS[method].into(),
+        tenant: if has("t") { Source::Path("t".into()) } else { Source::Token },
+        sku: has("s").then(|| Source::Path("s".into())),
+        path,
+        mechanism: Mechanism::ApiKey,
+        scopes: vec![vec![if granted { "granted:yes" } else { "granted:no" }.parse().unwrap()]],
+        supplier: None,
+        subject: Subject::Partner,
+        scope_refusal_is_401: false,
+        guard: false,
+        media_types: Vec::new(),
+    })
+}
+
+fn catalog(made: Vec<(usize, Vec<usize>, bool)>) -> Catalog {
+    let mut operations: Vec<Operation> = Vec::new();
+    for operation in made.into_iter().filter_map(|(method, segments, granted)| operation(method, &segments, granted)) {
+        let shape = |o: &Operation| (o.method.clone(), o.path.fill(|_| "{}".into()));
+        if !operations.iter().any(|other| shape(other) == shape(&operation)) {
+            operations.push(operation);
+        }
+    }
+    let api = Api {
+        name: "api".parse().unwrap(),
+        audience: "api".into(),
+        document: "api".into(),
+        token: TokenSettings::default(),
+        operations,
+    };
+    Catalog { apis: [(api.name.clone(), api)].into(), ..Catalog::default() }
+}
+
+fn rights(skus: &[&str], catalog: &Catalog) -> Rights {
+    let facts = Facts {
+        client: serde_json::from_value(json!({"client_id": "c", "kind": "single_tenant", "tenant": "acme",
+            "environment": "test", "state": "active", "internal": false, "grant_types": [], "secrets": [],
+            "requires_user_login": false, "apis": [], "roles": []}))
+        .unwrap(),
+        grant: serde_json::from_value(json!({"client_id": "c", "tenant": "acme", "state": "approved",
+            "scopes": ["granted:yes"], "roles": [], "skus": skus, "suppliers": []}))
+        .unwrap(),
+        tenant: serde_json::from_value(json!({"id": "acme", "apis": ["api"], "state": "active"})).unwrap(),
+        ..Facts::default()
+    };
+    let key = json!({"key_id": "k", "client_id": "c", "tenant": "acme", "apis": ["api"], "environment": "test", "state": "active"});
+    let deployment = Deployment { environment: Environment::Test, now: Timestamp(0) };
+    let key = serde_json::from_value(key).unwrap();
+    establish_key(Some(key), facts, catalog, deployment, &Found::Unseen, &mut Trail::default()).unwrap()
+}
+
+fn request((method, words): &(usize, Vec<usize>)) -> Request {
+    let words: Vec<&str> = words.iter().map(|w| WORDS[*w]).collect();
+    Request { method: METHODS[*method].into(), path: format!("/{}", words.join("/")), ..Request::default() }
+}
+
+/// What IAM makes of the list for one request.
+fn allows(routes: &Routes, request: &Request) -> bool {
+    let text = format!("{}{}", request.method, request.path);
+    let hit = |list: &[auth_core::policy::Route]| list.iter().any(|r| glob(&format!("{}{}", r.method, r.path), &text));
+    hit(&routes.allow) && !hit(&routes.deny)
+}
+
+fn fresh(rights: &Rights, catalog: &Catalog, request: &Request) -> Option<bool> {
+    let matched = catalog.find(&request.method, &request.path)?;
+    Some(authorize(rights, &matched, request, &mut Trail::default()).is_ok())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_kept_policy_never_allows_what_a_fresh_decision_refuses(
+        made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..SEGMENTS.len(), 1..4), any::<bool>()), 1..6),
+        skus in 0..SKUS.len(),
+        first in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
+        second in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
+    ) {
+        let catalog = catalog(made);
+        let rights = rights(SKUS[skus], &catalog);
+        let (first, second) = (request(&first), request(&second));
+        if let Some(matched) = catalog.find(&first.method, &first.path)
+            && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
+            && let Some(allowed) = fresh(&rights, &catalog, &second)
+        {
+            let operations: Vec<&str> = matched.api.operations.iter().map(|o| o.id.as_str()).collect();
+            prop_assert!(allowed || !allows(&routes, &second), "{second:?} of {operations:?} by {routes:?}");
+        }
+    }
+
+    #[test]
+    fn where_everything_is_granted_so_is_everything_by_a_kept_policy(
+        made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..3usize, 1..4)), 1..6),
+        first in (0..2usize, prop::collection::vec(0..3usize, 1..5)),
+        second in (0..2usize, prop::collection::vec(0..3usize, 1..5)),
+    ) {
+        let made = made.into_iter().map(|(method, segments)| (method, segments, true)).collect();
+        let catalog = catalog(made);
+        let rights = rights(&[], &catalog);
+        let (first, second) = (request(&first), request(&second));
+        if let Some(matched) = catalog.find(&first.method, &first.path)
+            && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
+            && let Some(true) = fresh(&rights, &catalog, &second)
+        {
+            let operations: Vec<&str> = matched.api.operations.iter().map(|o| o.id.as_str()).collect();
+            prop_assert!(allows(&routes, &second), "{second:?} of {operations:?} by {routes:?}");
+        }
+    }
+}
