@@ -68,6 +68,7 @@ async fn login(
         let refused = Refused::new(OAuthError::InvalidLogin, "Tenant, username or password is wrong.");
         return Ok(Err(Refused { why: why.into(), ..refused }));
     };
+    report.line.customer_id = Some(customer.customer_id.to_string());
     let catalog = match gate.store.newer_catalog(&fetched).await? {
         Some(catalog) => catalog,
         None => gate.store.catalog().await?,

@@ -50,6 +50,9 @@ pub struct AuditLine {
     /// The tenant; as claimed, if the outcome is not `allowed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// The customer, of a customer's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
     /// On whose behalf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_login: Option<String>,
@@ -97,6 +100,7 @@ impl AuditLine {
             why: None,
             client_id: None,
             tenant: None,
+            customer_id: None,
             user_login: None,
             api: None,
             method: None,

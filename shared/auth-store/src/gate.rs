@@ -275,6 +275,7 @@ impl Gate {
             (Ok(rights), Some(matched)) => authorize(rights, matched, request, &mut trail),
         };
         if let Ok(rights) = &rights {
+            line.customer_id = rights.customer_id().map(ToString::to_string);
             line.user_login = rights.user_login().map(ToString::to_string);
             line.tenant = rights.tenant().map(ToString::to_string).or_else(|| line.tenant.take());
         }

@@ -48,12 +48,9 @@ fn readable(line: &AuditLine) -> String {
         Outcome::Broken => "broken ",
     };
     let mut text = format!("{time} {outcome} {:<7}", line.kind);
-    let who = match (&line.client_id, &line.tenant) {
-        (Some(client), Some(tenant)) => format!("{client} for {tenant}"),
-        (Some(client), None) => client.clone(),
-        (None, Some(tenant)) => format!("somebody of {tenant}"),
-        (None, None) => "somebody".into(),
-    };
+    let customer = line.customer_id.as_ref().map(|id| format!("customer {id}"));
+    let who = customer.or_else(|| line.client_id.clone()).unwrap_or_else(|| "somebody".into());
+    let who = line.tenant.as_ref().map_or_else(|| who.clone(), |tenant| format!("{who} for {tenant}"));
     text.push_str(&format!(" {who}"));
     if let Some(login) = &line.user_login {
         text.push_str(&format!(" as {login}"));
