@@ -49,12 +49,14 @@ async fn login(
         Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
     let address = http.source_ip.as_deref().unwrap_or_default();
     let attempts = [Attempts::new(LOGINS_BY_NAME, digest.as_str()), Attempts::new(LOGINS_BY_ADDRESS, address)];
-    let wanted =
-        Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), attempts: &attempts, ..Wanted::default() };
-    let fetched = gate.store.fetch(wanted, now).await?;
-    if let Some(wait) = wait_seconds(&attempts, &fetched.failures, now) {
+    // Counted before it is tried, and taken back if it was right: many at once must not all be tried.
+    let counts = gate.store.count_attempts(&attempts, 1, now).await?;
+    let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
+    if let Some(wait) = wait_seconds(&attempts, &before, now) {
         return Ok(Err(Refused::slow_down(wait)));
     }
+    let wanted = Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), ..Wanted::default() };
+    let fetched = gate.store.fetch(wanted, now).await?;
     let (customer, record) = (fetched.facts.customer.clone(), fetched.facts.tenant.clone());
 
     let stored = customer.as_ref().map_or_else(StoredPassword::nobody, |c| c.password.clone());
@@ -63,12 +65,12 @@ async fn login(
     let tenant = record.filter(|t| t.state == ActiveState::Active);
     let (Some(customer), Some(tenant), true) = (customer.filter(|c| c.state == ActiveState::Active), tenant, right)
     else {
-        gate.store.note_failures(&attempts, now).await?;
         let why = if right { "the tenant or the customer is disabled" } else { "unknown, or wrong password" };
         let refused = Refused::new(OAuthError::InvalidLogin, "Tenant, username or password is wrong.");
         return Ok(Err(Refused { why: why.into(), ..refused }));
     };
     report.line.customer_id = Some(customer.customer_id.to_string());
+    gate.store.count_attempts(&attempts, -1, now).await?;
     let catalog = match gate.store.newer_catalog(&fetched).await? {
         Some(catalog) => catalog,
         None => gate.store.catalog().await?,

@@ -174,9 +174,12 @@ async fn authenticate(
     let named = asked.tenant.and_then(|t| t.parse().ok());
     let mut why = "unknown client";
     let mut fetched: Option<(&ClientId, Fetched)> = None;
-    let claimed = unverified.pairs.first().map_or("", |(id, _)| id.as_str());
-    let address = http.source_ip.as_deref().unwrap_or_default();
-    let attempts = [Attempts::new(CLIENTS_BY_NAME, claimed), Attempts::new(CLIENTS_BY_ADDRESS, address)];
+    // Every spelling of the id counts, by its digest: people paste secrets where an id belongs.
+    let named_by = |id: &ClientId| Digest::of(&keyring.pepper, DigestOf::ClientId, id.as_str()).as_str().to_owned();
+    let mut attempts: Vec<Attempts> =
+        unverified.pairs.iter().map(|(id, _)| Attempts::new(CLIENTS_BY_NAME, named_by(id))).collect();
+    attempts.dedup();
+    attempts.push(Attempts::new(CLIENTS_BY_ADDRESS, http.source_ip.as_deref().unwrap_or_default()));
     for (id, secret) in &unverified.pairs {
         let have = match fetched.take() {
             Some((same, have)) if same == id => have,
@@ -187,21 +190,23 @@ async fn authenticate(
             }
         };
         let client = have.facts.client.clone();
-        // What a caller only claims is not written down: people paste secrets where an id belongs.
+        // What a caller only claims is not written down.
         report.line.client_id = client.as_ref().map(|c| c.client_id.to_string());
         if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
             why = if client.is_some() { "wrong secret" } else { why };
             fetched = Some((id, have));
             continue;
         }
-        if let Some(client) = client {
-            // State and environment are judged with the rest of the record; the answer is the same.
-            usable(&client, gate.deployment(now)).map_err(Refused::invalid_client)?;
-            return Ok((have, client));
+        // State and environment are judged with the secret; the answer is the same, and takes the same way out.
+        match client.map(|client| usable(&client, gate.deployment(now)).map(|()| client)) {
+            Some(Ok(client)) => return Ok((have, client)),
+            Some(Err(not)) => why = not,
+            None => {}
         }
+        fetched = Some((id, have));
     }
     let wait = fetched.and_then(|(_, have)| wait_seconds(&attempts, &have.failures, now));
-    gate.store.note_failures(&attempts, now).await?;
+    gate.store.count_attempts(&attempts, 1, now).await?;
     Err(wait.map_or_else(|| Refused::invalid_client(why), Refused::slow_down).into())
 }
 

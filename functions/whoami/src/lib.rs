@@ -104,7 +104,7 @@ async fn alone(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Result<Value, Reason>, Fault> {
-    let catalog = gate.store.catalog().await?;
+    let catalog = gate.store.fresh_catalog(now).await?;
     let mechanism = catalog.find(&http.request.method, &http.request.path).map(|m| m.operation.mechanism);
     let verdict: Verdict = match mechanism {
         Some(Mechanism::ApiKey) => {

@@ -256,6 +256,12 @@ impl PathTemplate {
         self.segments.len() > shorter.segments.len() && self.segments.starts_with(&shorter.segments)
     }
 
+    /// Whether it is a longer template, and all that it adds to a shorter one is words.
+    pub(crate) fn adds_words_to(&self, shorter: &Self) -> bool {
+        let added = self.segments.get(shorter.segments.len()..).unwrap_or_default();
+        self.begins_with(shorter) && added.iter().all(|s| matches!(s, Segment::Literal(_)))
+    }
+
     /// Whether its last parameter takes the whole rest of a path.
     pub(crate) fn is_greedy(&self) -> bool {
         matches!(self.segments.last(), Some(Segment::Greedy(_)))
@@ -373,6 +379,11 @@ impl Request {
             None => Found::Unseen,
             Some(headers) => only(headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name))),
         }
+    }
+
+    /// Whether a header of this name is there at all, empty or not.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().flatten().any(|(n, _)| n.eq_ignore_ascii_case(name))
     }
 
     /// The value at a source.

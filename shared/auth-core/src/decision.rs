@@ -153,7 +153,7 @@ impl Rights {
         self.last_seen
     }
     /// Whether no tenant is asked for: an application that maintains tenants, on an operation for such.
-    fn is_above_tenants(&self, operation: &Operation) -> bool {
+    pub(crate) fn is_above_tenants(&self, operation: &Operation) -> bool {
         let maintains = self.client.as_ref().is_some_and(|(_, kind)| *kind == ClientKind::MultiTenant);
         maintains && operation.subject == Subject::Internal
     }

@@ -211,6 +211,11 @@ impl Plan {
         words.join(" ")
     }
 
+    /// Whether no API takes the token.
+    pub fn is_for_no_api(&self) -> bool {
+        self.audience.is_empty()
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref()

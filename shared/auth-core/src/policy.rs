@@ -47,11 +47,13 @@ struct Near<'a> {
     operation: &'a Operation,
     methods: Vec<&'a str>,
     /// May be called, for whatever of its tenant and SKUs stands in the path.
+    may: bool,
+    /// May be called, and is listed.
     listed: bool,
     /// The patterns of the paths that may be called, if it is listed.
     paths: Vec<String>,
-    /// What the stars of SKUs would match, but no SKU holds: an escape, which somebody would decode.
-    escapes: Vec<String>,
+    /// What the stars of SKUs would match, but no SKU holds.
+    no_skus: Vec<String>,
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
@@ -64,23 +66,22 @@ pub fn routes(
     breadth: Breadth,
     most_patterns: usize,
 ) -> Option<Routes> {
-    let apis = catalog.apis.values().filter(|api| match breadth {
-        Breadth::Gateway => api.document == matched.api.document,
-        Breadth::Api => api.name == matched.api.name,
-    });
+    // Whatever is listed, all operations behind the gateway may be trespassed.
+    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
     let operations: Vec<(&Api, &Operation)> =
         apis.flat_map(|api| api.operations.iter().map(move |operation| (api, operation))).collect();
     let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
     let mut patterns = 0;
     for (api, operation) in &operations {
-        let listed = covers(rights, api, operation) && meets_unseen_limits(rights, operation, request);
-        let (paths, escapes) = if listed { paths(rights, operation) } else { Default::default() };
+        let may = covers(rights, api, operation) && meets_unseen_limits(rights, operation, request);
+        let listed = may && (breadth == Breadth::Gateway || api.name == matched.api.name);
+        let (paths, no_skus) = if listed { paths(rights, operation) } else { Default::default() };
         let methods = methods(operation, operations.iter().map(|(_, other)| *other));
         patterns += paths.len() * methods.len();
         if patterns > most_patterns {
             return None;
         }
-        near.push(Near { operation, methods, listed, paths, escapes });
+        near.push(Near { operation, methods, may, listed, paths, no_skus });
     }
     let mut routes = Routes::default();
     for this in near.iter().filter(|n| n.listed) {
@@ -103,27 +104,33 @@ fn each(methods: &[&str], paths: &[String]) -> Vec<Route> {
 
 /// What must be denied beside the patterns of an operation; `None` if that cannot be said.
 fn denied(this: &Near<'_>, near: &[Near<'_>]) -> Option<Vec<Route>> {
-    if !this.paths.iter().any(|path| path.contains('*')) {
-        return Some(Vec::new());
-    }
     // A star before the end could take segments that a greedy path would otherwise hold, and so move the tenant or the
     // SKU to another place of the same operation.
     let ends_in_its_star = |path: &String| path.find('*').is_none_or(|at| at + 1 == path.len());
     if this.operation.path.is_greedy() && is_limited(this.operation) && !this.paths.iter().all(ends_in_its_star) {
         return None;
     }
+    let mut denied = each(&this.methods, &this.no_skus);
+    // Nor does a longer path of the same SKUs hold such a thing, if all that it adds is words.
+    let adds_words = |o: &&Operation| is_limited_alike(this, o) && o.path.adds_words_to(&this.operation.path);
+    let same_skus = near.iter().map(|n| n.operation).filter(adds_words);
+    let not_concerned: Vec<&Operation> = same_skus.chain([this.operation]).collect();
+    if !denied.iter().all(|d| is_safe(d, &not_concerned, near)) {
+        return None;
+    }
     let others = || near.iter().filter(|n| !std::ptr::eq(n.operation, this.operation));
     let trespassed: Vec<&Near<'_>> = others().filter(|other| trespasses(this, other)).collect();
-    let mut denied = each(&this.methods, &this.escapes);
     if !trespassed.is_empty() {
         let deeper: Vec<Route> = each(&this.methods, &this.paths).iter().flat_map(deeper).collect();
         let only_deeper = trespassed.iter().all(|other| !beats(other.operation, this.operation));
-        if only_deeper && deeper.iter().all(|d| is_safe(d, None, near)) {
+        if only_deeper && deeper.iter().all(|d| is_safe(d, &[], near)) {
             denied.extend(deeper);
         } else {
             for other in trespassed {
                 let general = each(&other.methods, &[general(other.operation)]);
-                if !general.iter().all(|d| is_safe(d, Some(other.operation), near)) {
+                let loses = |o: &&Operation| is_alike(other.operation, o) && beats(other.operation, o);
+                let routed_there: Vec<&Operation> = near.iter().map(|n| n.operation).filter(loses).collect();
+                if !general.iter().all(|d| is_safe(d, &routed_there, near)) {
                     return None;
                 }
                 denied.extend(general);
@@ -136,13 +143,20 @@ fn denied(this: &Near<'_>, near: &[Near<'_>]) -> Option<Vec<Route>> {
 /// Whether patterns of an operation match paths that the gateway routes to another one, which is not allowed there.
 fn trespasses(this: &Near<'_>, other: &Near<'_>) -> bool {
     let (a, b) = (this.operation, other.operation);
-    let alike = a.path.depth() == b.path.depth() && !a.path.is_greedy() && !b.path.is_greedy();
-    let reaches = |path: &String| path.contains('*') && meet(&crossing(path), &own_paths(b, &general(b)));
-    // Of two that match a path of the same depth, the gateway chooses one.
-    (!alike || beats(b, a))
-        && methods_meet(&this.methods, &other.methods)
+    // Of two that match a path of the same depth, the gateway chooses one; and a path without a star is of the same
+    // depth as its operation.
+    let chosen = beats(b, a);
+    let reaches = |path: &String| {
+        (chosen || (path.contains('*') && !is_alike(a, b))) && meet(&crossing(path), &own_paths(b, &general(b)))
+    };
+    methods_meet(&this.methods, &other.methods)
         && this.paths.iter().any(reaches)
-        && !(other.listed && (!is_limited(b) || is_limited_alike(this, b)))
+        && !(other.may && (!is_limited(b) || is_limited_alike(this, b)))
+}
+
+/// Whether paths of both have as many segments, whatever the parameters hold.
+fn is_alike(a: &Operation, b: &Operation) -> bool {
+    a.path.depth() == b.path.depth() && !a.path.is_greedy() && !b.path.is_greedy()
 }
 
 /// Whether every path of `this` pattern that belongs to the longer operation is within that one's own limits too: the
@@ -158,17 +172,12 @@ fn is_limited_alike(this: &Near<'_>, longer: &Operation) -> bool {
         })
 }
 
-/// Whether a denied pattern takes no path with it that is allowed. `of` is the operation it is the pattern of.
-fn is_safe(deny: &Route, of: Option<&Operation>, near: &[Near<'_>]) -> bool {
+/// Whether a denied pattern takes no path with it that is allowed. Some operations are known not to be concerned: at
+/// the same depth a pattern matches no more than its operation's own paths, and those that it beats lose them anyway.
+fn is_safe(deny: &Route, not_concerned: &[&Operation], near: &[Near<'_>]) -> bool {
     near.iter().filter(|n| n.listed && n.methods.contains(&deny.method.as_str())).all(|n| {
-        // At the same depth the pattern matches no more than the operation's own paths, and those are routed there.
-        let routed_there = of.is_some_and(|of| {
-            of.path.depth() == n.operation.path.depth()
-                && !of.path.is_greedy()
-                && !n.operation.path.is_greedy()
-                && beats(of, n.operation)
-        });
-        routed_there || !n.paths.iter().any(|p| meet(&crossing(&deny.path), &own_paths(n.operation, p)))
+        not_concerned.iter().any(|o| std::ptr::eq(*o, n.operation))
+            || !n.paths.iter().any(|p| meet(&crossing(&deny.path), &own_paths(n.operation, p)))
     })
 }
 
@@ -188,10 +197,16 @@ fn deeper(pattern: &Route) -> Vec<Route> {
         .collect()
 }
 
-/// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others. And
-/// those of its SKUs with an escape where a star stands.
+/// What a segment can hold (RFC 3986 section 3.3), but an SKU cannot; but for the star, which a pattern cannot name.
+const NOT_IN_AN_SKU: [char; 9] = ['%', '!', '$', '&', '\'', '(', ')', ',', ';'];
+
+/// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others. And,
+/// where no guard looks at the SKU again, those of its SKUs with what is none where a star stands.
 fn paths(rights: &Rights, operation: &Operation) -> (Vec<String>, Vec<String>) {
-    let tenant = rights.tenant().map_or("", |t| t.as_str());
+    let tenant = match rights.tenant() {
+        Some(tenant) if !rights.is_above_tenants(operation) => tenant.as_str(),
+        _ => "*",
+    };
     let with_sku = |sku: &str| {
         operation.path.fill(|name| match () {
             () if is_path(&operation.tenant, name) => tenant.to_owned(),
@@ -203,13 +218,15 @@ fn paths(rights: &Rights, operation: &Operation) -> (Vec<String>, Vec<String>) {
         return (vec![with_sku("*")], Vec::new());
     }
     let skus = || rights.skus().iter().map(|sku| sku.as_str());
-    let escaped = skus().flat_map(|sku| {
-        sku.match_indices('*').filter_map(|(at, star)| {
-            let (before, after) = sku.split_at_checked(at)?;
-            Some(with_sku(&format!("{before}*%{star}{}", after.strip_prefix('*')?)))
-        })
-    });
-    (skus().map(with_sku).collect(), escaped.collect())
+    let mut no_skus = Vec::new();
+    for sku in skus().filter(|_| !operation.guard) {
+        for (at, _) in sku.match_indices('*') {
+            if let Some((before, after)) = sku.split_at_checked(at) {
+                no_skus.extend(NOT_IN_AN_SKU.iter().map(|c| with_sku(&format!("{before}*{c}{after}"))));
+            }
+        }
+    }
+    (skus().map(with_sku).collect(), no_skus)
 }
 
 fn general(operation: &Operation) -> String {

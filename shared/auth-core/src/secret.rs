@@ -41,6 +41,8 @@ pub enum DigestOf<'a> {
     ClientSecret(&'a str),
     /// An API key.
     ApiKey,
+    /// A client's id, as somebody claims it.
+    ClientId,
     /// A username, at this tenant.
     Username(&'a str),
 }
@@ -59,6 +61,7 @@ impl Digest {
         let (label, context) = match kind {
             DigestOf::ClientSecret(client) => ("client-secret", client),
             DigestOf::ApiKey => ("api-key", ""),
+            DigestOf::ClientId => ("client-id", ""),
             DigestOf::Username(tenant) => ("username", tenant),
         };
         // No name can hold a zero byte, so no two triples give the same bytes.

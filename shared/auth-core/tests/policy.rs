@@ -13,9 +13,9 @@ use auth_core::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-const SEGMENTS: [&str; 6] = ["a", "b", "{x}", "{t}", "{s}", "{g+}"];
+const SEGMENTS: [&str; 8] = ["a", "b", "{x}", "{t}", "{s}", "{g+}", "acme", "AB1"];
 const METHODS: [&str; 3] = ["GET", "POST", "ANY"];
-const WORDS: [&str; 9] = ["a", "b", "c", "acme", "globex", "AB", "AB1", "ZZ", "AB%2F"];
+const WORDS: [&str; 10] = ["a", "b", "c", "acme", "globex", "AB", "AB1", "ZZ", "AB%2F", "AB,ZZ"];
 const SKUS: [&[&str]; 5] = [&["AB*"], &["*"], &["AB"], &["A*1"], &[]];
 
 /// An operation of these segments; a parameter that stands twice, or a greedy one not at the end, makes none.
@@ -51,14 +51,17 @@ fn catalog(made: Vec<(usize, Vec<usize>, bool)>) -> Catalog {
             operations.push(operation);
         }
     }
-    let api = Api {
-        name: "api".parse().unwrap(),
-        audience: "api".into(),
-        document: "api".into(),
-        token: TokenSettings::default(),
-        operations,
-    };
-    Catalog { apis: [(api.name.clone(), api)].into(), ..Catalog::default() }
+    // Two APIs of one document; both are assigned to the client.
+    let mut halves = [Vec::new(), Vec::new()];
+    for (index, operation) in operations.into_iter().enumerate() {
+        halves[index % 2].push(operation);
+    }
+    let apis = ["api", "other"].into_iter().zip(halves).map(|(name, operations)| {
+        let name: auth_core::ids::ApiName = name.parse().unwrap();
+        let token = TokenSettings::default();
+        (name.clone(), Api { audience: name.to_string(), name, document: "document".into(), token, operations })
+    });
+    Catalog { apis: apis.collect(), ..Catalog::default() }
 }
 
 fn rights(skus: &[&str], catalog: &Catalog) -> Rights {
@@ -70,10 +73,10 @@ fn rights(skus: &[&str], catalog: &Catalog) -> Rights {
         grant: serde_json::from_value(json!({"client_id": "c", "tenant": "acme", "state": "approved",
             "scopes": ["granted:yes"], "roles": [], "skus": skus, "suppliers": []}))
         .unwrap(),
-        tenant: serde_json::from_value(json!({"id": "acme", "apis": ["api"], "state": "active"})).unwrap(),
+        tenant: serde_json::from_value(json!({"id": "acme", "apis": ["api", "other"], "state": "active"})).unwrap(),
         ..Facts::default()
     };
-    let key = json!({"key_id": "k", "client_id": "c", "tenant": "acme", "apis": ["api"], "environment": "test", "state": "active"});
+    let key = json!({"key_id": "k", "client_id": "c", "tenant": "acme", "apis": ["api", "other"], "environment": "test", "state": "active"});
     let deployment = Deployment { environment: Environment::Test, now: Timestamp(0) };
     let key = serde_json::from_value(key).unwrap();
     establish_key(Some(key), facts, catalog, deployment, &Found::Unseen, &mut Trail::default()).unwrap()
@@ -103,17 +106,19 @@ proptest! {
     fn a_kept_policy_never_allows_what_a_fresh_decision_refuses(
         made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..SEGMENTS.len(), 1..4), any::<bool>()), 1..6),
         skus in 0..SKUS.len(),
+        narrow in any::<bool>(),
         first in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
         second in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
     ) {
         let catalog = catalog(made);
         let rights = rights(SKUS[skus], &catalog);
         let (first, second) = (request(&first), request(&second));
+        let breadth = if narrow { Breadth::Api } else { Breadth::Gateway };
         if let Some(matched) = catalog.find(&first.method, &first.path)
-            && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
+            && let Some(routes) = routes(&rights, &catalog, &matched, &first, breadth, 1000)
             && let Some(allowed) = fresh(&rights, &catalog, &second)
         {
-            let operations: Vec<&str> = matched.api.operations.iter().map(|o| o.id.as_str()).collect();
+            let operations: Vec<&str> = catalog.apis.values().flat_map(|a| &a.operations).map(|o| o.id.as_str()).collect();
             prop_assert!(allowed || !allows(&routes, &second), "{second:?} of {operations:?} by {routes:?}");
         }
     }
@@ -132,7 +137,7 @@ proptest! {
             && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
             && let Some(true) = fresh(&rights, &catalog, &second)
         {
-            let operations: Vec<&str> = matched.api.operations.iter().map(|o| o.id.as_str()).collect();
+            let operations: Vec<&str> = catalog.apis.values().flat_map(|a| &a.operations).map(|o| o.id.as_str()).collect();
             prop_assert!(allows(&routes, &second), "{second:?} of {operations:?} by {routes:?}");
         }
     }

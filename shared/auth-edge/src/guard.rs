@@ -5,7 +5,7 @@
 //! and [`refusal_response`] answers with the exact status.
 
 use crate::oauth::respond;
-use auth_core::api::{Found, Matched, Request, Source};
+use auth_core::api::{Found, Matched, Request, Source, Subject};
 use auth_core::decision::{check_sku, check_supplier};
 use auth_core::ids::{SkuPattern, SupplierCode};
 use auth_core::refusal::{Reason, Refusal};
@@ -55,9 +55,18 @@ impl AuthorizerContext {
     /// # Errors
     /// [`Refusal::TenantNotGranted`], [`Refusal::SkuNotGranted`], [`Refusal::SupplierMismatch`].
     pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
-        let source = &matched.operation.tenant;
+        let operation = matched.operation;
         let own = self.text("tenant");
-        if *source != Source::Token && !own.is_empty() && request.at(source, &matched.parameters) != Found::One(own) {
+        if operation.subject != Subject::Internal && own.is_empty() {
+            return Err(Reason::new(Refusal::TenantNotGranted, "a credential of no tenant"));
+        }
+        if let Some(kind) = self.0.get("token_use").and_then(Value::as_str)
+            && (operation.subject == Subject::Customer) != (kind == "customer")
+        {
+            return Err(Reason::new(Refusal::WrongSubject, "a token of another kind"));
+        }
+        let requested = request.at(&operation.tenant, &matched.parameters);
+        if operation.tenant != Source::Token && !own.is_empty() && requested != Found::One(own) {
             return Err(Reason::new(Refusal::TenantNotGranted, "another tenant than that of the credential"));
         }
         if let Some(source) = &matched.operation.sku {
@@ -82,8 +91,8 @@ pub fn check_media_type(matched: &Matched<'_>, request: &Request) -> Result<(), 
     let sent = match request.header("content-type") {
         Found::One(value) => plain(value),
         // Without a body there is no media type; what asks for a body has been validated by the gateway.
-        Found::Absent | Found::Unseen => return Ok(()),
-        Found::Many => String::new(),
+        Found::Absent | Found::Unseen if !request.has_header("content-type") => return Ok(()),
+        Found::Absent | Found::Unseen | Found::Many => String::new(),
     };
     if allowed.is_empty() || allowed.iter().any(|a| a == "*/*" || plain(a) == sent) {
         return Ok(());

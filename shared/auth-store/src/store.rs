@@ -6,13 +6,13 @@ use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
-use auth_core::ids::{ClientId, Jti, RoleName, Scope, TenantId};
+use auth_core::ids::{ApiName, ClientId, Jti, RoleName, Scope, TenantId};
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
-    ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
+    ReturnValue, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
 };
 use moka::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
@@ -316,25 +316,29 @@ impl Store {
         self.put_until(Key::revoked(jti).into_item(), expires_at).await
     }
 
-    /// Counts a failed attempt of each of these.
+    /// Counts an attempt of each of these, and says how many there are now in their windows. `by` is 1, or -1 for one
+    /// that turned out not to have failed.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn note_failures(&self, attempts: &[Attempts], now: Timestamp) -> Result<(), Fault> {
+    pub async fn count_attempts(&self, attempts: &[Attempts], by: i8, now: Timestamp) -> Result<Vec<i64>, Fault> {
+        let mut counts = Vec::with_capacity(attempts.len());
         for attempts in attempts {
             let update = self
                 .client
                 .update_item()
                 .table_name(&self.table)
                 .set_key(Some(Key::failures(attempts, now).into_item()))
-                .update_expression("ADD failures :one SET #ttl = :ttl")
+                .update_expression("ADD failures :by SET #ttl = :ttl")
                 .expression_attribute_names("#ttl", "ttl")
-                .expression_attribute_values(":one", AttributeValue::N("1".into()))
-                .expression_attribute_values(":ttl", AttributeValue::N(attempts.ends_at(now).0.to_string()));
+                .expression_attribute_values(":by", AttributeValue::N(by.to_string()))
+                .expression_attribute_values(":ttl", AttributeValue::N(attempts.ends_at(now).0.to_string()))
+                .return_values(ReturnValue::AllNew);
             let counted = Box::pin(update.send()).await;
-            counted.map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
+            let counted = counted.map_err(|e| Fault::new(format!("DynamoDB UpdateItem: {}", kind(&e))))?;
+            counts.push(counted.attributes.and_then(|item| number(&item, "failures")).unwrap_or(0));
         }
-        Ok(())
+        Ok(counts)
     }
 
     /// Writes what is of no use a day after some time, clocks and leeway included: the table deletes it then.
@@ -403,6 +407,20 @@ impl Store {
         while !under_way.is_empty() {
             written += joined(under_way.join_next().await)?;
             progress(written);
+        }
+        Ok(())
+    }
+
+    /// Deletes the APIs that are not among these.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn keep_only_apis(&self, names: &[ApiName]) -> Result<(), Fault> {
+        let known = Box::pin(self.load_catalog(None)).await?;
+        for gone in known.apis.keys().filter(|name| !names.contains(name)) {
+            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(Key::api(gone).into_item()));
+            let deleted = Box::pin(delete.send()).await;
+            deleted.map_err(|e| Fault::new(format!("DynamoDB DeleteItem: {}", kind(&e))))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod secrets;
 mod seed;
 
 use auth_core::api::Api;
+use auth_core::ids::ApiName;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use auth_core::settings::Settings;
 use auth_edge::answer::usage_key;
@@ -163,7 +164,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     tokio::spawn(serve_vault(vault, Arc::new(secrets), Arc::clone(&gateway)));
     let (records, made) =
         if is_new { seed::records(&seed, &apis, &keyring)? } else { (seed::api_records(&apis), Vec::new()) };
-    fill(&gateway.gate.store, records).await?;
+    let names: Vec<ApiName> = apis.iter().map(|api| api.name.clone()).collect();
+    fill(&gateway.gate.store, records, &names).await?;
     finish_seeding(arguments.data.as_deref())?;
     tokio::spawn(serve(listener, Arc::clone(&gateway)));
 
@@ -218,9 +220,10 @@ fn open_keyring(secrets: &Secrets, seed: &Seed, folder: &Path) -> Result<Keyring
     Keyring::parse(&text).map_err(broken)
 }
 
-/// Writes the records, and says how far it is.
-async fn fill(store: &Store, records: Vec<Record>) -> Result<(), Trouble> {
+/// Writes the records, and says how far it is. Of APIs that were there before, only these stay.
+async fn fill(store: &Store, records: Vec<Record>, apis: &[ApiName]) -> Result<(), Trouble> {
     store.ensure_table().await.map_err(broken)?;
+    store.keep_only_apis(apis).await.map_err(broken)?;
     let total = records.len();
     let mut told = 0;
     let progress = |written: usize| {

@@ -359,6 +359,11 @@ pub(crate) fn apis(
             operations,
         });
     }
+    let mut documents: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
+    if let Some(given) = given.filter(|g| apis.iter().any(|api| api.document == g.name)) {
+        documents.push(given.clone());
+    }
+    undeclared(&mut apis, &documents, issuer)?;
     for (index, api) in apis.iter().enumerate() {
         for other in apis.iter().skip(index + 1) {
             let pairs = api.operations.iter().flat_map(|a| other.operations.iter().map(move |b| (a, b)));
@@ -375,10 +380,6 @@ pub(crate) fn apis(
             }
         }
     }
-    let mut documents: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
-    if let Some(given) = given.filter(|g| apis.iter().any(|api| api.document == g.name)) {
-        documents.push(given.clone());
-    }
     Ok((apis, documents))
 }
 
@@ -387,6 +388,32 @@ pub(crate) fn apis(
 pub(crate) struct Made {
     pub(crate) client_id: ClientId,
     pub(crate) secret: SecretText,
+}
+
+/// A document may have operations of APIs that the seed does not declare. The gateway routes them, so the decision must
+/// know them: as APIs that nobody is assigned.
+fn undeclared(apis: &mut Vec<Api>, documents: &[Source], issuer: &str) -> Result<(), Trouble> {
+    let token = apis.first().map_or_else(TokenSettings::default, |api| api.token);
+    for source in documents {
+        let read = openapi::read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
+        for (name, operation) in read.operations {
+            let Some(name) = name else { continue };
+            match apis.iter_mut().find(|api| api.name == name) {
+                Some(api)
+                    if api.operations.iter().any(|o| o.method == operation.method && o.path == operation.path) => {}
+                Some(api) if api.document == source.name => api.operations.push(operation),
+                Some(_) => {}
+                None => apis.push(Api {
+                    audience: format!("{issuer}/apis/{name}"),
+                    name,
+                    document: source.name.clone(),
+                    token,
+                    operations: vec![operation],
+                }),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The records of the APIs alone.

@@ -67,7 +67,7 @@ impl Incoming {
 
     pub(crate) fn media_type(&self) -> Option<String> {
         let value = self.header_values("content-type").first().copied()?;
-        Some(value.split(';').next()?.trim().to_ascii_lowercase())
+        Some(value.split(';').next()?.trim().to_ascii_lowercase()).filter(|m| !m.is_empty())
     }
 
     /// The value at an identity source; none if it is missing or empty.

@@ -179,6 +179,12 @@ impl Gateway {
                     context = Some(Map::from_iter([("claims".to_owned(), Value::Object(claims))]));
                 }
                 Err((kind, challenge)) => {
+                    let scope = Refusal::InsufficientScope;
+                    variables.authorizer = Map::from_iter([
+                        ("code".to_owned(), scope.code().into()),
+                        ("error".to_owned(), scope.error().into()),
+                        ("reason".to_owned(), scope.description().into()),
+                    ]);
                     let mut response = refuse(kind, &variables);
                     if let Some(Ok(challenge)) = challenge.map(|text| text.parse()) {
                         response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
