@@ -43,7 +43,10 @@ fn operation(method: usize, segments: &[usize], granted: bool) -> Option<Operati
     })
 }
 
-fn catalog(made: Vec<(usize, Vec<usize>, bool)>) -> Catalog {
+/// Method, segments, and whether the grant has its scope.
+type Made = (usize, Vec<usize>, bool);
+
+fn catalog(made: Vec<Made>) -> Catalog {
     let mut operations: Vec<Operation> = Vec::new();
     for operation in made.into_iter().filter_map(|(method, segments, granted)| operation(method, &segments, granted)) {
         let shape = |o: &Operation| (o.method.clone(), o.path.fill(|_| "{}".into()));
@@ -82,9 +85,21 @@ fn rights(skus: &[&str], catalog: &Catalog) -> Rights {
     establish_key(Some(key), facts, catalog, deployment, &Found::Unseen, &mut Trail::default()).unwrap()
 }
 
-fn request((method, words): &(usize, Vec<usize>)) -> Request {
-    let words: Vec<&str> = words.iter().map(|w| WORDS[*w]).collect();
-    Request { method: METHODS[*method].into(), path: format!("/{}", words.join("/")), ..Request::default() }
+/// A request for one of the operations that were made up, or for a path that is a little longer.
+fn request(made: &[Made], (method, which, words): &(usize, usize, Vec<usize>)) -> Request {
+    let (_, segments, _) = &made[which % made.len()];
+    let mut words = words.iter().map(|w| WORDS[*w]);
+    let mut path = String::new();
+    for segment in segments {
+        let text = SEGMENTS[*segment];
+        let text = if text.starts_with('{') { words.next().unwrap_or("a") } else { text };
+        path.push('/');
+        path.push_str(text);
+    }
+    if words.next() == Some("a") {
+        path.push_str("/b");
+    }
+    Request { method: METHODS[*method].into(), path, ..Request::default() }
 }
 
 /// What IAM makes of the list for one request.
@@ -100,19 +115,19 @@ fn fresh(rights: &Rights, catalog: &Catalog, request: &Request) -> Option<bool> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 30_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_kept_policy_never_allows_what_a_fresh_decision_refuses(
         made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..SEGMENTS.len(), 1..4), any::<bool>()), 1..6),
         skus in 0..SKUS.len(),
         narrow in any::<bool>(),
-        first in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
-        second in (0..2usize, prop::collection::vec(0..WORDS.len(), 1..5)),
+        first in (0..2usize, 0..6usize, prop::collection::vec(0..WORDS.len(), 4)),
+        second in (0..2usize, 0..6usize, prop::collection::vec(0..WORDS.len(), 4)),
     ) {
+        let (first, second) = (request(&made, &first), request(&made, &second));
         let catalog = catalog(made);
         let rights = rights(SKUS[skus], &catalog);
-        let (first, second) = (request(&first), request(&second));
         let breadth = if narrow { Breadth::Api } else { Breadth::Gateway };
         if let Some(matched) = catalog.find(&first.method, &first.path)
             && let Some(routes) = routes(&rights, &catalog, &matched, &first, breadth, 1000)
@@ -126,13 +141,13 @@ proptest! {
     #[test]
     fn where_everything_is_granted_so_is_everything_by_a_kept_policy(
         made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..3usize, 1..4)), 1..6),
-        first in (0..2usize, prop::collection::vec(0..3usize, 1..5)),
-        second in (0..2usize, prop::collection::vec(0..3usize, 1..5)),
+        first in (0..2usize, 0..6usize, prop::collection::vec(0..3usize, 4)),
+        second in (0..2usize, 0..6usize, prop::collection::vec(0..3usize, 4)),
     ) {
-        let made = made.into_iter().map(|(method, segments)| (method, segments, true)).collect();
+        let made: Vec<Made> = made.into_iter().map(|(method, segments)| (method, segments, true)).collect();
+        let (first, second) = (request(&made, &first), request(&made, &second));
         let catalog = catalog(made);
         let rights = rights(&[], &catalog);
-        let (first, second) = (request(&first), request(&second));
         if let Some(matched) = catalog.find(&first.method, &first.path)
             && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
             && let Some(true) = fresh(&rights, &catalog, &second)
