@@ -700,6 +700,16 @@ async fn document_2_tokens_that_partners_sign() {
     t.row("r2_21 clients are told to stay with HTTPS", answer.header("strict-transport-security").is_some(), true);
 }
 
+#[test]
+fn document_1_every_refusal_is_in_the_published_catalogue() {
+    let mut t = Table::default();
+    let readme = include_str!("../README.md");
+    for refusal in auth_core::refusal::Refusal::ALL {
+        let row = format!("| {} | `{}` | ", refusal.code(), refusal.error());
+        t.row(&format!("r1_30 {row}"), readme.contains(&row), true);
+    }
+}
+
 #[tokio::test]
 async fn document_3_message_types() {
     let dev = Dev::demo();
@@ -707,6 +717,8 @@ async fn document_3_message_types() {
     let message = "{\"header\":{\"messageId\":\"m-1\"},\"body\":{}}";
     let token = dev.token("insurer", &[]).await;
     t.row("r3_08 a client gets a token by id and secret", dev.token_answer("insurer", &[]).await.status, 200);
+    let said = dev.token_answer("insurer", &[]).await;
+    t.row("r3_02 clients are told to stay with TLS", said.header("strict-transport-security").is_some(), true);
     t.row("r3_09 it is a JWT", token.split('.').count(), 3);
     t.row("r3_10 POST with the JWT", dev.with_token(&token, "POST", "/messages/claim", message).await.status, 200);
     t.row("r3_11 POST without", dev.call("POST", "/messages/claim", &[], message).await.status, 401);
@@ -792,7 +804,9 @@ async fn document_4_tenants_named_by_internal_applications() {
     };
     let first = json_body(vector, json!({"grant_type": "client_credentials", "user_login": "guysmiley"})).await;
     t.row("r4_11 the documents' header authenticates", first.status, 200);
+    t.row("r4_08 by client_credentials", first.status, 200);
     t.row("r4_12 at /AuthServer/api/Token", first.status, 200);
+    t.row("r4_14 Accept is heeded, and the length is told", first.header("content-length").is_some(), true);
     t.row("r4_13 with a JSON body", first.json["access_token"].is_string(), true);
     t.row("r4_13 and with a form", dev.token_answer(id, &[]).await.status, 200);
     t.row("r4_18 the media type of the answer", first.header("content-type"), Some("application/json; charset=utf-8"));
