@@ -1,4 +1,4 @@
-//! \`ApiKey\` header -> access. Answers every authorizer event of API Gateway.
+//! `ApiKey` header -> access. Answers every authorizer event of API Gateway.
 
 use auth_core::refusal::Refusal;
 use auth_core::settings::Settings;

@@ -71,10 +71,7 @@ async fn login(
     };
     report.line.customer_id = Some(customer.customer_id.to_string());
     gate.store.count_attempts(&attempts, -1, now).await?;
-    let catalog = match gate.store.newer_catalog(&fetched).await? {
-        Some(catalog) => catalog,
-        None => gate.store.catalog().await?,
-    };
+    let catalog = gate.store.catalog_for(&fetched).await?;
     let plan = match plan_for_customer(&customer, &tenant.apis, digest.as_str(), &catalog) {
         Ok(plan) => plan,
         Err(NotIssued::InvalidTarget(text)) => return Ok(Err(Refused::new(OAuthError::InvalidTarget, text))),

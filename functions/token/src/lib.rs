@@ -146,10 +146,7 @@ async fn token(
             gate.store.fetch(wanted, now).await?
         }
     };
-    let catalog = match gate.store.newer_catalog(&fetched).await? {
-        Some(catalog) => catalog,
-        None => gate.store.catalog().await?,
-    };
+    let catalog = gate.store.catalog_for(&fetched).await?;
     let deployment = gate.deployment(now);
     let plan = plan_for_client(fetched.facts, tenant.as_ref(), asked, &catalog, deployment)?;
     report.line.tenant = plan.tenant().map(ToString::to_string);

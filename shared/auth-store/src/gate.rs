@@ -137,7 +137,7 @@ impl Gate {
             ..Wanted::default()
         };
         let fetched = self.store.fetch(wanted, now).await?;
-        let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
+        let catalog = self.store.catalog_for(&fetched).await?;
         let api = catalog.find(&request.method, &request.path).map(|m| m.api);
         Ok(establish_token(token, fetched.facts, &catalog, self.deployment(now), api, trail))
     }
@@ -171,7 +171,7 @@ impl Gate {
             .or_else(|| self.store.binding(&hint).map(|(_, tenant)| tenant))
             .or_else(|| requested_tenant(&catalog, request));
         let mut fetched = self.fetch_client(&client_id, tenant.as_ref(), now).await?;
-        let catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
+        let catalog = self.store.catalog_for(&fetched).await?;
         let keyring = self.keyring.get(now).await?;
         let matched = catalog.find(&request.method, &request.path);
         let audiences: Vec<&str> =
@@ -217,7 +217,6 @@ impl Gate {
         line: &mut AuditLine,
     ) -> Result<Result<Rights, Reason>, Fault> {
         let digest = key.digest(&self.keyring.get(now).await?.pepper);
-        let mut catalog = self.store.catalog().await?;
         let hint = format!("key {}", digest.as_str());
         let mut bound = self.store.binding(&hint);
         let mut fetched = Fetched::default();
@@ -225,13 +224,13 @@ impl Gate {
         for _ in 0..2 {
             let (client, tenant) = bound.as_ref().map(|(c, t)| (c, t)).unzip();
             fetched = self.store.fetch(Wanted { key: Some(&digest), client, tenant, ..Wanted::default() }, now).await?;
-            catalog = self.store.newer_catalog(&fetched).await?.unwrap_or(catalog);
             let owner = fetched.key.as_ref().map(|k| (k.client_id.clone(), k.tenant.clone()));
             if owner == bound || owner.is_none() {
                 break;
             }
             bound = owner;
         }
+        let catalog = self.store.catalog_for(&fetched).await?;
         match &fetched.key {
             Some(key) => {
                 line.key_id = Some(key.key_id.to_string());

@@ -162,15 +162,15 @@ impl Store {
         }
     }
 
-    /// The catalog of the version that was seen with what was fetched; `None` if it is the one that is known.
+    /// All APIs and roles, at least as new as the version that was seen with what was fetched.
     ///
     /// # Errors
-    /// If it changed and the table does not answer.
-    pub async fn newer_catalog(&self, fetched: &Fetched) -> Result<Option<Arc<Catalog>>, Fault> {
+    /// If they changed and the table does not answer.
+    pub async fn catalog_for(&self, fetched: &Fetched) -> Result<Arc<Catalog>, Fault> {
         match self.known_catalog() {
             // What was kept for a while may be of an older version; that is no reason to load again.
-            Some((version, _)) if version >= fetched.catalog_version => Ok(None),
-            known => Box::pin(self.load_catalog(known.map(|(version, _)| version))).await.map(Some),
+            Some((version, catalog)) if version >= fetched.catalog_version => Ok(catalog),
+            known => Box::pin(self.load_catalog(known.map(|(version, _)| version))).await,
         }
     }
 
@@ -179,11 +179,7 @@ impl Store {
     /// # Errors
     /// If the table does not answer.
     pub async fn fresh_catalog(&self, now: Timestamp) -> Result<Arc<Catalog>, Fault> {
-        let fetched = self.fetch(Wanted::default(), now).await?;
-        match self.newer_catalog(&fetched).await? {
-            Some(catalog) => Ok(catalog),
-            None => self.catalog().await,
-        }
+        self.catalog_for(&self.fetch(Wanted::default(), now).await?).await
     }
 
     fn known_catalog(&self) -> Option<(u64, Arc<Catalog>)> {
