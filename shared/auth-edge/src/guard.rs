@@ -53,16 +53,22 @@ impl AuthorizerContext {
     /// Checks what was left to the backend, and the tenant once more: a kept answer was made for another request.
     ///
     /// # Errors
-    /// [`Refusal::TenantNotGranted`], [`Refusal::SkuNotGranted`], [`Refusal::SupplierMismatch`].
+    /// [`Refusal::TenantNotGranted`], [`Refusal::WrongSubject`], [`Refusal::SkuNotGranted`],
+    /// [`Refusal::SupplierMismatch`].
     pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
         let operation = matched.operation;
         let own = self.text("tenant");
         if operation.subject != Subject::Internal && own.is_empty() {
             return Err(Reason::new(Refusal::TenantNotGranted, "a credential of no tenant"));
         }
-        if let Some(kind) = self.0.get("token_use").and_then(Value::as_str)
-            && (operation.subject == Subject::Customer) != (kind == "customer")
-        {
+        // Only claims say it; behind an authorizer of ours the kind has been judged.
+        let fits = match (operation.subject, self.text("token_use")) {
+            (_, "") => true,
+            (Subject::Customer, kind) => kind == "customer",
+            (Subject::Internal, kind) => kind == "internal",
+            (Subject::Partner, kind) => kind != "customer",
+        };
+        if !fits {
             return Err(Reason::new(Refusal::WrongSubject, "a token of another kind"));
         }
         let requested = request.at(&operation.tenant, &matched.parameters);
@@ -132,4 +138,69 @@ pub fn refusal_response(reason: &Reason, request_id: &str) -> Response<String> {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use auth_core::api::Api;
+    use auth_core::openapi;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_left_to_the_backend_and_one_change() {
+        let document = json!({
+            "openapi": "3.0.1", "info": {"title": "T", "version": "1"},
+            "components": {"securitySchemes": {"t": {"type": "http", "scheme": "bearer"}}},
+            "security": [{"t": []}],
+            "paths": {
+                "/p/{tenant}/{sku}": {"get": {"x-countersign-tenant": "path.tenant", "x-countersign-sku": "path.sku",
+                    "x-countersign-supplier": "header.X-Supplier"}},
+                "/c": {"get": {"x-countersign-subject": "customer"}},
+                "/i": {"get": {"x-countersign-subject": "internal"}},
+            },
+        });
+        let operations = openapi::read(&document).unwrap().operations.into_iter().map(|(_, o)| o).collect();
+        let api = Api {
+            name: "t".parse().unwrap(),
+            audience: "t".into(),
+            document: "t".into(),
+            token: Default::default(),
+            operations,
+        };
+        let context = |changes: &[(&str, &str)]| {
+            let mut context = json!({"principalId": "c1", "tenant": "acme", "skus": "AB-*", "suppliers": "S1"});
+            for (name, value) in changes {
+                context[*name] = json!(value);
+            }
+            AuthorizerContext::read(Some(&context)).unwrap()
+        };
+        type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str], i32);
+        let rows: &[Row<'_>] = &[
+            ("nothing changed", "/p/acme/AB-1", &[], &["S1"], 0),
+            ("another tenant", "/p/globex/AB-1", &[], &["S1"], -31),
+            ("a credential of no tenant", "/p/acme/AB-1", &[("tenant", "")], &["S1"], -31),
+            ("another SKU", "/p/acme/ZZ-1", &[], &["S1"], -32),
+            ("another supplier", "/p/acme/AB-1", &[], &["S2"], -40),
+            ("no supplier", "/p/acme/AB-1", &[], &[], -40),
+            ("two suppliers", "/p/acme/AB-1", &[], &["S1", "S1"], -40),
+            ("an internal token on a partner's operation", "/p/acme/AB-1", &[("token_use", "internal")], &["S1"], 0),
+            ("a customer's", "/p/acme/AB-1", &[("token_use", "customer")], &["S1"], -34),
+            ("a customer's on a customer's", "/c", &[("token_use", "customer")], &[], 0),
+            ("a partner's on a customer's", "/c", &[("token_use", "partner")], &[], -34),
+            ("an internal token on an internal operation", "/i", &[("token_use", "internal"), ("tenant", "")], &[], 0),
+            ("a partner's on an internal operation", "/i", &[("token_use", "partner")], &[], -34),
+        ];
+        for (sentence, path, changes, suppliers, want) in rows {
+            let headers = suppliers.iter().map(|s| ("x-supplier".to_owned(), (*s).to_owned())).collect();
+            let request = Request { method: "GET".into(), path: (*path).into(), headers: Some(headers), query: None };
+            let found = api.operations.iter().find_map(|o| Some((o, o.path.matches(path)?))).unwrap();
+            let matched = Matched { api: &api, operation: found.0, parameters: found.1 };
+            let got = context(changes).check(&matched, &request).map_or_else(|reason| reason.refusal.code(), |()| 0);
+            assert_eq!(got, *want, "{sentence}");
+        }
+        for absent in [json!(null), json!({}), json!({"principalId": ""}), json!({"claims": {}})] {
+            assert!(AuthorizerContext::read(Some(&absent)).is_err(), "{absent} proves nothing");
+        }
+    }
 }
