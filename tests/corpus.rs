@@ -57,7 +57,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
     let verifier = file("verifier");
     let profile = &verifier["profile"];
     let text = |name: &str| profile[name].as_str().unwrap().to_owned();
-    let keyring = KeyringDocument::from_jwks(&jwks(), [1; 32], [2; 32]).unwrap();
+    let keyring = KeyringDocument::from_jwks(&jwks(), [1; 32], [2; 32], auth_core::time::Timestamp(0)).unwrap();
     let keyring = Keyring::parse(&keyring.to_text()).unwrap();
     let issuer = text("issuer");
     let now = Timestamp(verifier["now"].as_i64().unwrap());

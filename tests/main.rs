@@ -10,9 +10,12 @@
 )]
 
 mod corpus;
+mod engines;
 mod events;
 mod gateway;
 mod harness;
 mod matrix;
+mod proxy;
 mod requirements;
+mod rotation;
 mod scale;

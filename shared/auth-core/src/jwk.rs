@@ -54,7 +54,11 @@ impl VerifyingKey {
         Self::read(jwk)
     }
 
-    /// The same, but private members are passed over.
+    /// The public half of a private JWK, whose private members are passed over.
+    pub(crate) fn of_pair(jwk: &Value) -> Result<Self, KeyRefused> {
+        Self::read(object(jwk)?)
+    }
+
     fn read(jwk: &Map<String, Value>) -> Result<Self, KeyRefused> {
         let (kid, algorithm) = describe(jwk)?;
         let part = |name| bytes(jwk, name);

@@ -4,6 +4,8 @@
 use crate::jwk::{KeyRefused, SigningKey, VerifyingKey};
 use crate::jws::Algorithm;
 use crate::secret::{Pepper, SealingKey, base64url, from_base64url};
+use crate::time::Timestamp;
+use crate::token::{MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -42,8 +44,17 @@ pub struct KeyringDocument {
 pub struct StoredKey {
     /// Where it stands in its life.
     pub state: KeyState,
+    /// Since when; what is not known was long ago.
+    #[serde(default)]
+    pub since: Timestamp,
     /// The private JWK.
     pub jwk: Value,
+}
+
+impl StoredKey {
+    fn member(&self, name: &str) -> &str {
+        self.jwk.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 impl Drop for KeyringDocument {
@@ -85,7 +96,12 @@ impl KeyringDocument {
     ///
     /// # Errors
     /// Names the key that is refused.
-    pub fn from_jwks(jwks: &Value, pepper: [u8; 32], sealing_key: [u8; 32]) -> Result<Self, BadKeyring> {
+    pub fn from_jwks(
+        jwks: &Value,
+        pepper: [u8; 32],
+        sealing_key: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Self, BadKeyring> {
         let keys =
             jwks.get("keys").and_then(Value::as_array).ok_or_else(|| BadKeyring("keys: a list is needed".into()))?;
         let mut stored: Vec<StoredKey> = Vec::new();
@@ -95,9 +111,22 @@ impl KeyringDocument {
                 true => KeyState::Previous,
                 false => KeyState::Current,
             };
-            stored.push(StoredKey { state, jwk: jwk.clone() });
+            stored.push(StoredKey { state, since: now, jwk: jwk.clone() });
         }
         Ok(Self { version: 1, pepper: base64url(&pepper), sealing_key: base64url(&sealing_key), keys: stored })
+    }
+
+    /// Reads the text of the secret, as far as its form goes; [`Keyring::parse`] looks at the keys themselves.
+    ///
+    /// # Errors
+    /// If it is not a keyring document.
+    pub fn parse(text: &str) -> Result<Self, BadKeyring> {
+        let document: Self =
+            crate::json::parse_as(text.as_bytes()).map_err(|_| BadKeyring("not a keyring document".into()))?;
+        match document.version {
+            1 => Ok(document),
+            _ => Err(BadKeyring("version: only 1 is known".into())),
+        }
     }
 
     /// The text to store.
@@ -106,9 +135,180 @@ impl KeyringDocument {
     }
 }
 
+/// How long a key is published before it signs. A verifier that has never seen a key refuses good tokens: API Gateway
+/// keeps our public keys for an hour, and a process of ours its keyring for as long when Secrets Manager does not
+/// answer.
+pub const PUBLISHED_SECONDS: i64 = 2 * 3600;
+
+/// For how long a process may sign by a keyring that is no longer the current one (`auth_store::keyring`).
+pub const KEPT_SECONDS: i64 = 3600;
+
+/// How long a key verifies after it stopped signing: until the last token of the longest life is dead, signed by the
+/// process that was last to know.
+pub const RETIRED_SECONDS: i64 = MAX_LIFETIME_SECONDS + KEPT_SECONDS + MAX_LEEWAY_SECONDS;
+
+/// What became of a key in a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was made, and is published.
+    Made,
+    /// It signs from now on.
+    Promoted,
+    /// It only verifies from now on.
+    Retired,
+    /// It is gone: its tokens are refused.
+    Dropped,
+}
+
+/// The changes of a rotation: key and what became of it. None, if nothing was due.
+pub type Changes = Vec<(String, Change)>;
+
+/// `make` makes a private JWK of an algorithm: randomness is an argument.
+impl KeyringDocument {
+    /// A first keyring: of each algorithm a key that signs and one that will.
+    ///
+    /// # Errors
+    /// If a key cannot be made.
+    pub fn first<E>(
+        pepper: [u8; 32],
+        sealing_key: [u8; 32],
+        now: Timestamp,
+        make: impl FnMut(Algorithm) -> Result<Value, E>,
+    ) -> Result<Self, E> {
+        let keys = signing_and_next(&Algorithm::ALL, now, make)?;
+        Ok(Self { version: 1, pepper: base64url(&pepper), sealing_key: base64url(&sealing_key), keys })
+    }
+
+    /// The keyring after a rotation, for each algorithm as far as it may go now: what was retired for long enough is
+    /// dropped; the next key, if it was published for long enough, signs in the place of the current one; and there is
+    /// a next one. An algorithm has one retired key at most, so that the published set keeps to ten.
+    ///
+    /// # Errors
+    /// If a key cannot be made.
+    pub fn rotated<E>(
+        &self,
+        now: Timestamp,
+        mut make: impl FnMut(Algorithm) -> Result<Value, E>,
+    ) -> Result<(Self, Changes), E> {
+        let mut keys: Vec<StoredKey> = Vec::new();
+        let mut changes = Changes::new();
+        for key in &self.keys {
+            match key.state == KeyState::Previous && now.since(key.since) >= RETIRED_SECONDS {
+                true => changes.push((key.member("kid").to_owned(), Change::Dropped)),
+                false => keys.push(StoredKey { state: key.state, since: key.since, jwk: key.jwk.clone() }),
+            }
+        }
+        for algorithm in self.signing_algorithms() {
+            let find = |keys: &[StoredKey], state| {
+                keys.iter().position(|k| k.state == state && k.member("alg") == algorithm.as_str())
+            };
+            let next = find(&keys, KeyState::Next);
+            let published = next.and_then(|n| keys.get(n)).is_some_and(|k| now.since(k.since) >= PUBLISHED_SECONDS);
+            let is_due = published && find(&keys, KeyState::Previous).is_none();
+            if next.is_some() && !is_due {
+                continue;
+            }
+            let steps = [(KeyState::Current, KeyState::Previous), (KeyState::Next, KeyState::Current)];
+            for (from, to) in steps.into_iter().filter(|_| is_due) {
+                if let Some(key) = find(&keys, from).and_then(|n| keys.get_mut(n)) {
+                    (key.state, key.since) = (to, now);
+                    let change = if to == KeyState::Previous { Change::Retired } else { Change::Promoted };
+                    changes.push((key.member("kid").to_owned(), change));
+                }
+            }
+            let made = StoredKey { state: KeyState::Next, since: now, jwk: make(algorithm)? };
+            changes.push((made.member("kid").to_owned(), Change::Made));
+            keys.push(made);
+        }
+        Ok((self.with(keys), changes))
+    }
+
+    /// The keyring after a leak: every signing key is another one, and no token that was signed until now is good.
+    /// The pepper and the sealing key stay; all digests and sealed secrets of the table rest on them.
+    ///
+    /// # Errors
+    /// If a key cannot be made.
+    pub fn forced<E>(
+        &self,
+        now: Timestamp,
+        make: impl FnMut(Algorithm) -> Result<Value, E>,
+    ) -> Result<(Self, Changes), E> {
+        let keys = signing_and_next(&self.signing_algorithms(), now, make)?;
+        let all = |keys: &[StoredKey], change| -> Changes {
+            keys.iter().map(|k| (k.member("kid").to_owned(), change)).collect()
+        };
+        let changes = [all(&self.keys, Change::Dropped), all(&keys, Change::Made)].concat();
+        Ok((self.with(keys), changes))
+    }
+
+    /// Whether `next` may take the place of this keyring: it keeps the pepper, the sealing key, and every key that may
+    /// still be needed; and it can be used.
+    ///
+    /// # Errors
+    /// What is missing in it.
+    pub fn accepts(&self, next: &Self, now: Timestamp) -> Result<(), BadKeyring> {
+        Keyring::parse(&next.to_text())?;
+        // Of what does not sign, a keyring in use only reads the public half; once, each is looked at whole.
+        for key in &next.keys {
+            SigningKey::from_jwk(&key.jwk)?;
+        }
+        if self.pepper != next.pepper || self.sealing_key != next.sealing_key {
+            return Err(BadKeyring("the pepper or the sealing key is another one".into()));
+        }
+        let needed = |k: &&StoredKey| k.state != KeyState::Previous || now.since(k.since) < RETIRED_SECONDS;
+        match self.keys.iter().filter(needed).find(|k| !next.keys.iter().any(|n| n.jwk == k.jwk)) {
+            Some(lost) => Err(BadKeyring(format!("key {} is missing", lost.member("kid")))),
+            None => Ok(()),
+        }
+    }
+
+    /// When a rotation will next change something: `now` or earlier if it would already.
+    pub fn due(&self) -> Option<Timestamp> {
+        let algorithms = self.signing_algorithms();
+        let due = algorithms.iter().map(|algorithm| {
+            let since = |state| {
+                let of = self.keys.iter().filter(|k| k.state == state && k.member("alg") == algorithm.as_str());
+                of.map(|k| k.since).max()
+            };
+            let published = since(KeyState::Next).map_or(Timestamp(0), |s| s.plus(PUBLISHED_SECONDS));
+            published.max(since(KeyState::Previous).map_or(Timestamp(0), |s| s.plus(RETIRED_SECONDS)))
+        });
+        due.min()
+    }
+
+    fn signing_algorithms(&self) -> Vec<Algorithm> {
+        let signs =
+            |a: &Algorithm| self.keys.iter().any(|k| k.state == KeyState::Current && k.member("alg") == a.as_str());
+        Algorithm::ALL.into_iter().filter(signs).collect()
+    }
+
+    fn with(&self, keys: Vec<StoredKey>) -> Self {
+        Self { version: 1, pepper: self.pepper.clone(), sealing_key: self.sealing_key.clone(), keys }
+    }
+}
+
+fn signing_and_next<E>(
+    algorithms: &[Algorithm],
+    now: Timestamp,
+    mut make: impl FnMut(Algorithm) -> Result<Value, E>,
+) -> Result<Vec<StoredKey>, E> {
+    let mut keys = Vec::new();
+    for algorithm in algorithms {
+        for state in [KeyState::Current, KeyState::Next] {
+            keys.push(StoredKey { state, since: now, jwk: make(*algorithm)? });
+        }
+    }
+    Ok(keys)
+}
+
 /// The keyring, ready for use.
 pub struct Keyring {
-    keys: Vec<(KeyState, SigningKey)>,
+    /// All that verify.
+    keys: Vec<VerifyingKey>,
+    /// Those that sign, one of each algorithm.
+    signing: Vec<SigningKey>,
+    /// Since when the youngest of the keys that sign has done so.
+    pub signs_since: Timestamp,
     /// The key of all digests.
     pub pepper: Pepper,
     /// Seals partners' HMAC secrets.
@@ -123,35 +323,47 @@ impl fmt::Debug for Keyring {
 
 impl Keyring {
     /// Reads the text of the secret. A keyring is whole or refused: one without keys would refuse every token, and
-    /// one with a weak key would take any.
+    /// one with a weak key would take any. Of the keys that do not sign only the public half is read.
     ///
     /// # Errors
     /// [`BadKeyring`].
     pub fn parse(text: &str) -> Result<Self, BadKeyring> {
-        let document: KeyringDocument =
-            crate::json::parse_as(text.as_bytes()).map_err(|_| BadKeyring("not a keyring document".into()))?;
-        if document.version != 1 {
-            return Err(BadKeyring("version: only 1 is known".into()));
-        }
+        let document = KeyringDocument::parse(text)?;
         let key = |name: &str, text: &str| -> Result<Zeroizing<[u8; 32]>, BadKeyring> {
             let bytes = Zeroizing::new(from_base64url(text).unwrap_or_default());
             <[u8; 32]>::try_from(bytes.as_slice())
                 .map(Zeroizing::new)
                 .map_err(|_| BadKeyring(format!("{name}: 32 bytes in base64url are needed")))
         };
-        let mut keys: Vec<(KeyState, SigningKey)> = Vec::new();
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        let mut signing: Vec<SigningKey> = Vec::new();
+        let mut signs_since = Timestamp(0);
         for (index, stored) in document.keys.iter().enumerate() {
-            let key = SigningKey::from_jwk(&stored.jwk).map_err(|r| BadKeyring(format!("keys[{index}].{}", r.0)))?;
-            if keys.iter().any(|(_, k)| k.verifying().kid() == key.verifying().kid()) {
+            let refused = |r: KeyRefused| BadKeyring(format!("keys[{index}].{}", r.0));
+            let verifying = if stored.state == KeyState::Current {
+                let key = SigningKey::from_jwk(&stored.jwk).map_err(refused)?;
+                let verifying = key.verifying().clone();
+                if signing.iter().any(|k| k.verifying().algorithm() == verifying.algorithm()) {
+                    return Err(BadKeyring(format!("keys[{index}].state: another key of its alg is current")));
+                }
+                signs_since = signs_since.max(stored.since);
+                signing.push(key);
+                verifying
+            } else {
+                VerifyingKey::of_pair(&stored.jwk).map_err(refused)?
+            };
+            if keys.iter().any(|k| k.kid() == verifying.kid()) {
                 return Err(BadKeyring(format!("keys[{index}].kid: already the name of another key")));
             }
-            keys.push((stored.state, key));
+            keys.push(verifying);
         }
-        if !keys.iter().any(|(state, _)| *state == KeyState::Current) {
+        if signing.is_empty() {
             return Err(BadKeyring("keys: none is current".into()));
         }
         Ok(Self {
             keys,
+            signing,
+            signs_since,
             pepper: Pepper::new(&*key("pepper", &document.pepper)?),
             sealing: SealingKey::new(&*key("sealing_key", &document.sealing_key)?)
                 .ok_or_else(|| BadKeyring("sealing_key: not a key".into()))?,
@@ -160,15 +372,12 @@ impl Keyring {
 
     /// The key that signs by this algorithm now.
     pub fn signing_key(&self, algorithm: Algorithm) -> Option<&SigningKey> {
-        self.keys
-            .iter()
-            .find(|(state, key)| *state == KeyState::Current && key.verifying.algorithm == algorithm)
-            .map(|(_, key)| key)
+        self.signing.iter().find(|key| key.verifying().algorithm() == algorithm)
     }
 
     /// The key of this name, compared byte for byte.
     pub fn verifying_key(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.keys.iter().map(|(_, key)| key.verifying()).find(|key| key.kid() == kid)
+        self.keys.iter().find(|key| key.kid() == kid)
     }
 
     /// The algorithms that tokens can be signed by.
@@ -178,7 +387,85 @@ impl Keyring {
 
     /// The JWK set to publish (RFC 7517 section 5): public halves only. HMAC keys have none.
     pub fn public_jwks(&self) -> Value {
-        let keys: Vec<Value> = self.keys.iter().filter_map(|(_, key)| key.verifying().public_jwk()).collect();
+        let keys: Vec<Value> = self.keys.iter().filter_map(VerifyingKey::public_jwk).collect();
         json!({ "keys": keys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 86_400;
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    /// Keys that need no randomness: rotation does not look at what a key is made of.
+    fn make(count: &mut u32) -> impl FnMut(Algorithm) -> Result<Value, ()> + '_ {
+        move |algorithm| {
+            *count += 1;
+            Ok(json!({"kty": "oct", "alg": algorithm.as_str(), "kid": format!("k{count}"), "k": "x"}))
+        }
+    }
+
+    /// HS256 alone: a keyring goes on with the algorithms that it has.
+    fn first(count: &mut u32) -> KeyringDocument {
+        let keys = signing_and_next(&[Algorithm::HS256], NOW, make(count)).unwrap();
+        KeyringDocument { version: 1, pepper: "p".into(), sealing_key: "s".into(), keys }
+    }
+
+    fn states(document: &KeyringDocument) -> String {
+        let mut keys: Vec<String> =
+            document.keys.iter().map(|k| format!("{} {:?}", k.member("kid"), k.state)).collect();
+        keys.sort();
+        keys.join(", ")
+    }
+
+    #[test]
+    fn a_rotation_goes_as_far_as_the_time_allows() {
+        let mut count = 0;
+        let mut keyring = first(&mut count);
+        assert_eq!(states(&keyring), "k1 Current, k2 Next");
+        let rows = [
+            ("the next key is not known everywhere yet", PUBLISHED_SECONDS - 1, "k1 Current, k2 Next"),
+            ("it is now", PUBLISHED_SECONDS, "k1 Previous, k2 Current, k3 Next"),
+            ("the clock went back", 0, "k1 Previous, k2 Current, k3 Next"),
+            (
+                "tokens of the retired key live yet",
+                PUBLISHED_SECONDS + RETIRED_SECONDS - 1,
+                "k1 Previous, k2 Current, k3 Next",
+            ),
+            ("they are dead now", PUBLISHED_SECONDS + RETIRED_SECONDS, "k2 Previous, k3 Current, k4 Next"),
+            ("a month later", 31 * DAY, "k3 Previous, k4 Current, k5 Next"),
+        ];
+        for (why, at, expected) in rows {
+            let now = NOW.plus(at);
+            let was = states(&keyring);
+            let due = keyring.due().unwrap();
+            let (next, changes) = keyring.rotated(now, make(&mut count)).unwrap();
+            assert_eq!(states(&next), expected, "{why}");
+            assert_eq!(changes.is_empty(), was == expected, "{why}: {changes:?}");
+            assert_eq!(due.has_passed(now), was != expected, "{why}: due at {due:?}");
+            keyring = next;
+        }
+    }
+
+    #[test]
+    fn a_keyring_without_a_next_key_gets_one_before_anything_is_retired() {
+        let mut count = 0;
+        let mut keyring = first(&mut count);
+        keyring.keys.retain(|k| k.state == KeyState::Current);
+        let (keyring, changes) = keyring.rotated(NOW.plus(30 * DAY), make(&mut count)).unwrap();
+        assert_eq!((states(&keyring).as_str(), changes.len()), ("k1 Current, k3 Next", 1));
+    }
+
+    #[test]
+    fn a_leak_replaces_every_key() {
+        let mut count = 0;
+        let keyring = first(&mut count);
+        let (keyring, _) = keyring.rotated(NOW.plus(DAY), make(&mut count)).unwrap();
+        let (after, changes) = keyring.forced(NOW.plus(DAY), make(&mut count)).unwrap();
+        assert_eq!(states(&after), "k4 Current, k5 Next");
+        assert_eq!(changes.iter().filter(|(_, c)| *c == Change::Dropped).count(), 3);
+        assert_eq!((&after.pepper, &after.sealing_key), (&keyring.pepper, &keyring.sealing_key));
     }
 }

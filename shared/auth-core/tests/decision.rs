@@ -38,7 +38,7 @@ fn jwks() -> &'static Value {
 fn keyring() -> &'static Keyring {
     static KEYRING: OnceLock<Keyring> = OnceLock::new();
     KEYRING.get_or_init(|| {
-        let document = KeyringDocument::from_jwks(jwks(), [1; 32], [2; 32]).unwrap();
+        let document = KeyringDocument::from_jwks(jwks(), [1; 32], [2; 32], auth_core::time::Timestamp(0)).unwrap();
         Keyring::parse(&document.to_text()).unwrap()
     })
 }

@@ -1,25 +1,34 @@
 //! Makes keyrings: one key of each algorithm, all from the operating system's randomness.
 
 use crate::Fault;
-use auth_core::keyring::{KeyState, KeyringDocument, StoredKey};
+use auth_core::jws::Algorithm;
+use auth_core::keyring::KeyringDocument;
 use auth_core::secret::{base64url, hex};
+use auth_core::time::Timestamp;
 use aws_lc_rs::encoding::{AsBigEndian as _, AsDer as _, Curve25519SeedBin, EcPrivateKeyBin, Pkcs8V1Der};
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-/// A new keyring with one current key of each algorithm.
+/// A new keyring: of each algorithm a key that signs and one that will.
 ///
 /// # Errors
 /// If the operating system gives no randomness.
-pub fn new_keyring() -> Result<KeyringDocument, Fault> {
-    let keys = [hmac()?, rsa()?, p256()?, ed25519()?];
-    Ok(KeyringDocument {
-        version: 1,
-        pepper: base64url(&random::<32>()?),
-        sealing_key: base64url(&random::<32>()?),
-        keys: keys.into_iter().map(|jwk| StoredKey { state: KeyState::Current, jwk }).collect(),
-    })
+pub fn new_keyring(now: Timestamp) -> Result<KeyringDocument, Fault> {
+    KeyringDocument::first(random()?, random()?, now, new_key)
+}
+
+/// A new private JWK of an algorithm.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub fn new_key(algorithm: Algorithm) -> Result<Value, Fault> {
+    match algorithm {
+        Algorithm::HS256 => hmac(),
+        Algorithm::RS256 => rsa(),
+        Algorithm::ES256 => p256(),
+        Algorithm::EdDSA => ed25519(),
+    }
 }
 
 /// Random bits from the operating system.
@@ -105,10 +114,11 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use auth_core::jws::{Algorithm, UnverifiedJws, sign};
     use auth_core::keyring::Keyring;
+    use auth_core::time::Timestamp;
 
     #[test]
     fn a_new_keyring_is_read_back_and_each_key_signs_what_it_verifies() {
-        let document = super::new_keyring().unwrap();
+        let document = super::new_keyring(Timestamp(0)).unwrap();
         let keyring = Keyring::parse(&document.to_text()).unwrap();
         assert_eq!(keyring.algorithms(), Algorithm::ALL);
         for algorithm in Algorithm::ALL {
@@ -117,7 +127,7 @@ mod tests {
             let claims = UnverifiedJws::parse(&token).unwrap().verify(key.verifying());
             assert_eq!(claims.unwrap().get("a").unwrap(), 1, "{algorithm:?}");
         }
-        assert_eq!(keyring.public_jwks()["keys"].as_array().unwrap().len(), 3, "the HMAC key has no public half");
+        assert_eq!(keyring.public_jwks()["keys"].as_array().unwrap().len(), 6, "an HMAC key has no public half");
         assert!(!format!("{keyring:?} {document:?}").contains("\"d\""));
     }
 }

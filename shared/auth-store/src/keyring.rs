@@ -2,16 +2,14 @@
 
 use crate::Fault;
 use crate::aws::Aws;
-use auth_core::keyring::Keyring;
+use crate::vault::CURRENT;
+use auth_core::keyring::{KEPT_SECONDS, Keyring};
 use auth_core::time::Timestamp;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
 
 /// How long a keyring is used before it is read again.
 const FRESH_SECONDS: i64 = 300;
-
-/// How long it may be used when it cannot be read again. After that nothing is decided any more.
-const STALE_SECONDS: i64 = 3600;
 
 /// An unknown `kid` has the keyring read again, at most once in so many seconds: a flood of made-up names must not
 /// become a flood of calls.
@@ -59,7 +57,8 @@ impl KeyringSource {
         }
     }
 
-    /// The keyring, at most [`FRESH_SECONDS`] old.
+    /// The keyring, at most [`FRESH_SECONDS`] old; if it cannot be read again, at most [`KEPT_SECONDS`], after which
+    /// nothing is decided any more.
     ///
     /// # Errors
     /// If it cannot be read and none that may still be used is kept.
@@ -71,7 +70,7 @@ impl KeyringSource {
         if let Some(kept) = self.kept_for(now, FRESH_SECONDS) {
             return Ok(kept);
         }
-        let stale = self.kept_for(now, STALE_SECONDS);
+        let stale = self.kept_for(now, KEPT_SECONDS);
         match (tries.failed.filter(|at| is_recent(*at, now)), stale) {
             // It was just tried in vain: nobody else waits for that again while an older one may be used.
             (Some(_), Some(stale)) => Ok(stale),
@@ -111,8 +110,9 @@ impl KeyringSource {
     }
 
     async fn read_now(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        let get = self.client.get_secret_value().secret_id(&self.secret_id).version_stage(CURRENT);
         // Boxed: the SDK's futures are deep, and would be part of every future above.
-        let answer = Box::pin(self.client.get_secret_value().secret_id(&self.secret_id).send()).await;
+        let answer = Box::pin(get.send()).await;
         let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;
         let text = answer.secret_string().ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
         let keyring = Arc::new(Keyring::parse(text).map_err(|bad| Fault::new(bad.to_string()))?);

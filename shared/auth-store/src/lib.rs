@@ -7,6 +7,7 @@ pub mod keygen;
 pub mod keyring;
 mod keys;
 pub mod store;
+pub mod vault;
 
 /// Something of ours is not to be had, or not as it should be. Never the caller's doing, so never a 401 and never an
 /// Allow. Holds names of operations and kinds of errors, no text of a caller and no secret.

@@ -40,6 +40,11 @@ impl Sink for Log {
     }
 }
 
+/// Who is spoken of where no caller is known.
+fn nobody(kind: &str) -> &'static str {
+    if kind == "rotation" { "the keyring" } else { "somebody" }
+}
+
 fn readable(line: &AuditLine) -> String {
     let time = line.time.get(11..19).unwrap_or_default();
     let outcome = match line.outcome {
@@ -49,7 +54,7 @@ fn readable(line: &AuditLine) -> String {
     };
     let mut text = format!("{time} {outcome} {:<7}", line.kind);
     let customer = line.customer_id.as_ref().map(|id| format!("customer {id}"));
-    let who = customer.or_else(|| line.client_id.clone()).unwrap_or_else(|| "somebody".into());
+    let who = customer.or_else(|| line.client_id.clone()).unwrap_or_else(|| nobody(line.kind).into());
     let who = line.tenant.as_ref().map_or_else(|| who.clone(), |tenant| format!("{who} for {tenant}"));
     text.push_str(&format!(" {who}"));
     if let Some(login) = &line.user_login {

@@ -11,6 +11,7 @@ use auth_core::ids::ApiName;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use auth_core::settings::Settings;
 use auth_edge::answer::usage_key;
+use auth_edge::clock;
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use auth_store::keygen;
@@ -155,13 +156,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let outside = |name: &str| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_"));
     let read = |name: &str| env.get(name).cloned().or_else(|| outside(name));
     let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
-    let gate = Gate::new(&Aws::read(read).map_err(broken)?, &settings);
+    let aws = Aws::read(read).map_err(broken)?;
+    let gate = Gate::new(&aws, &settings);
 
     let log = log::Log::new();
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
     let gateway = Arc::new(Gateway::new(gateways, gate, settings, log, plans));
     tokio::spawn(dynoxide::server::serve_on(engine, database));
-    tokio::spawn(serve_vault(vault, Arc::new(secrets), Arc::clone(&gateway)));
+    let vault_state = Arc::new(Vault { secrets, aws, gateway: Arc::clone(&gateway) });
+    tokio::spawn(serve_vault(vault, vault_state));
     let (records, made) =
         if is_new { seed::records(&seed, &apis, &keyring)? } else { (seed::api_records(&apis), Vec::new()) };
     let names: Vec<ApiName> = apis.iter().map(|api| api.name.clone()).collect();
@@ -291,13 +294,13 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 }
 
 fn new_keyring(seed: &Seed, folder: &Path) -> Result<KeyringDocument, Trouble> {
-    let Some(path) = &seed.keyring else { return keygen::new_keyring().map_err(broken) };
+    let Some(path) = &seed.keyring else { return keygen::new_keyring(clock::now()).map_err(broken) };
     let path = folder.join(path);
     let name = path.display().to_string();
     let text = std::fs::read(&path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     let jwks = auth_core::json::parse(&text).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     let (pepper, sealing) = (keygen::random().map_err(broken)?, keygen::random().map_err(broken)?);
-    let document = KeyringDocument::from_jwks(&jwks, pepper, sealing);
+    let document = KeyringDocument::from_jwks(&jwks, pepper, sealing, clock::now());
     let document = document.map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     Keyring::parse(&document.to_text()).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     Ok(document)
@@ -324,24 +327,31 @@ async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
     }
 }
 
+/// The secret store, and what its calls reach beside it.
+struct Vault {
+    secrets: Secrets,
+    aws: Aws,
+    gateway: Arc<Gateway>,
+}
+
 /// The secret store, and beside it the one call of API Gateway that is of use here.
-async fn serve_vault(listener: TcpListener, secrets: Arc<Secrets>, gateway: Arc<Gateway>) {
+async fn serve_vault(listener: TcpListener, vault: Arc<Vault>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let (secrets, gateway) = (Arc::clone(&secrets), Arc::clone(&gateway));
+        let vault = Arc::clone(&vault);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let (secrets, gateway) = (Arc::clone(&secrets), Arc::clone(&gateway));
-                async move { Ok::<_, std::convert::Infallible>(vault(request, &secrets, &gateway).await) }
+                let vault = Arc::clone(&vault);
+                async move { Ok::<_, std::convert::Infallible>(call_vault(request, &vault).await) }
             });
             let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn vault(request: Request<hyper::body::Incoming>, secrets: &Secrets, gateway: &Gateway) -> Response<Full<Bytes>> {
+async fn call_vault(request: Request<hyper::body::Incoming>, vault: &Arc<Vault>) -> Response<Full<Bytes>> {
     if request.method() == http::Method::DELETE && request.uri().path().ends_with("/cache/authorizers") {
-        gateway.flush_authorizers_cache();
+        vault.gateway.flush_authorizers_cache();
         return answer(202, &Value::Null);
     }
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default().to_owned();
@@ -352,8 +362,22 @@ async fn vault(request: Request<hyper::body::Incoming>, secrets: &Secrets, gatew
     let Some(operation) = target.strip_prefix("secretsmanager.") else {
         return answer(400, &json!({"__type": "UnknownOperationException"}));
     };
-    let (status, output) = secrets.call(operation, &serde_json::from_slice(&body).unwrap_or_default());
+    let (status, output) = vault.secrets.call(operation, &serde_json::from_slice(&body).unwrap_or_default());
+    if operation == "RotateSecret" && status == 200 {
+        tokio::spawn(run_rotation(Arc::clone(vault), output.clone()));
+    }
     answer(status, &output)
+}
+
+/// Asks the rotation function for its four steps, as Secrets Manager does after it has answered.
+async fn run_rotation(vault: Arc<Vault>, started: Value) {
+    let version = started.get("VersionId").and_then(Value::as_str).unwrap_or_default();
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+        let event = json!({"Step": step, "SecretId": started.get("ARN"), "ClientRequestToken": version});
+        if rotate_keyring::handle(&vault.aws, &vault.gateway.log, &event, version).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn answer(status: u16, body: &Value) -> Response<Full<Bytes>> {

@@ -2,15 +2,13 @@
 
 use auth_core::time::Timestamp;
 use auth_edge::clock;
+use auth_store::vault::{CURRENT, PENDING, PREVIOUS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-
-const CURRENT: &str = "AWSCURRENT";
-const PREVIOUS: &str = "AWSPREVIOUS";
 
 /// All secrets; in memory, or in one file that only its owner reads.
 pub(crate) struct Secrets {
@@ -32,7 +30,8 @@ struct Secret {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Version {
-    text: String,
+    /// None, between the start of a rotation and its first step.
+    text: Option<String>,
     stages: Vec<String>,
     created_at: Timestamp,
 }
@@ -59,7 +58,7 @@ impl Secrets {
     /// The current text of a secret.
     pub(crate) fn current(&self, id: &str) -> Option<String> {
         let state = self.state.lock().ok()?;
-        staged(state.get(id)?, CURRENT).map(|(_, version)| version.text.clone())
+        staged(state.get(id)?, CURRENT).and_then(|(_, version)| version.text.clone())
     }
 
     /// Creates a secret, or gives it a new current version.
@@ -124,7 +123,7 @@ fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) 
         let mut version_id = Value::Null;
         if let Some(value) = text("SecretString") {
             let id = token()?;
-            let version = Version { text: value.to_owned(), stages: vec![CURRENT.into()], created_at: now };
+            let version = Version { text: Some(value.to_owned()), stages: vec![CURRENT.into()], created_at: now };
             secret.versions.insert(id.clone(), version);
             version_id = id.into();
         }
@@ -141,7 +140,8 @@ fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) 
                 (None, stage) => staged(secret, stage.unwrap_or(CURRENT)),
             };
             let (version_id, version) = found.ok_or(NOT_FOUND)?;
-            Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": version_id, "SecretString": version.text,
+            let text = version.text.as_ref().ok_or(NOT_FOUND)?;
+            Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": version_id, "SecretString": text,
                 "VersionStages": version.stages, "CreatedDate": version.created_at}))
         }
         "DescribeSecret" => {
@@ -156,17 +156,13 @@ fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) 
                 None => vec![CURRENT.into()],
             };
             let id = token()?;
-            match secret.versions.get(&id) {
-                // The same token with the same text is the same call; with another text it is a mistake.
-                Some(version) if version.text != value => {
-                    return Err(ApiError("ResourceExistsException", "The version exists with another value."));
-                }
-                Some(_) => {}
-                None => {
-                    let version = Version { text: value.to_owned(), stages: Vec::new(), created_at: now };
-                    secret.versions.insert(id.clone(), version);
-                }
+            let version = Version { text: None, stages: Vec::new(), created_at: now };
+            let version = secret.versions.entry(id.clone()).or_insert(version);
+            // The same token with the same text is the same call; with another text it is a mistake.
+            if version.text.as_ref().is_some_and(|text| text != value) {
+                return Err(ApiError("ResourceExistsException", "The version exists with another value."));
             }
+            version.text = Some(value.to_owned());
             for stage in &stages {
                 move_stage(secret, stage, Some(&id));
             }
@@ -184,6 +180,17 @@ fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) 
             }
             move_stage(secret, stage, to);
             Ok(json!({"ARN": arn(&name), "Name": name}))
+        }
+        "RotateSecret" => {
+            let pending = staged(secret, PENDING).map(|(id, _)| id);
+            if pending.is_some() && pending != staged(secret, CURRENT).map(|(id, _)| id) {
+                return Err(ApiError("InvalidRequestException", "A previous rotation isn't complete."));
+            }
+            // The version is there before the rotation function is asked for its text.
+            let id = token()?;
+            secret.versions.entry(id.clone()).or_insert(Version { text: None, stages: Vec::new(), created_at: now });
+            move_stage(secret, PENDING, Some(&id));
+            Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": id}))
         }
         _ => Err(ApiError("UnknownOperationException", "This call is not offered locally.")),
     }

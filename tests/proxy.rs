@@ -1,0 +1,120 @@
+//! Stands between a function and a store: writes down what is asked, and loses answers when told to.
+
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One call: what stands in `X-Amz-Target`, and the input.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) target: String,
+    pub(crate) input: Value,
+}
+
+/// How a call is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// It does not arrive.
+    OfTheCall,
+    /// It is done, but nobody is told.
+    OfTheAnswer,
+}
+
+#[derive(Default)]
+struct State {
+    calls: Vec<Call>,
+    /// After so many calls, the next is lost, and none arrives after it.
+    faulty_after: Option<(usize, Loss)>,
+}
+
+/// A proxy on loopback, until its runtime ends.
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (state, upstream) = (Arc::new(Mutex::new(State::default())), upstream.replace("http://", ""));
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, upstream.clone(), Arc::clone(&shared)));
+            }
+        });
+        Self { url, state }
+    }
+
+    /// From now on, so many calls are served before one is lost; none is, if not given.
+    pub(crate) fn fail_after(&self, calls: Option<(usize, Loss)>) {
+        self.state.lock().unwrap().faulty_after = calls;
+    }
+
+    /// What was asked since this was last asked.
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+}
+
+/// One connection, one call.
+async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>) -> Option<()> {
+    let mut request = Vec::new();
+    let (head, body_at) = loop {
+        if stream.read_buf(&mut request).await.ok()? == 0 {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&request);
+        if let Some(end) = text.find("\r\n\r\n") {
+            break (text[..end].to_owned(), end + 4);
+        }
+    };
+    let header = |wanted: &str| {
+        let of = |line: &str| {
+            line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.trim().to_owned())
+        };
+        head.lines().find_map(of)
+    };
+    let length: usize = header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
+    while request.len() < body_at + length {
+        if stream.read_buf(&mut request).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let call = Call {
+        target: header("x-amz-target").unwrap_or_default(),
+        input: serde_json::from_slice(&request[body_at..]).unwrap_or_default(),
+    };
+    let loss = {
+        let mut state = state.lock().unwrap();
+        state.calls.push(call);
+        match &mut state.faulty_after {
+            None => None,
+            Some((0, loss)) => Some(std::mem::replace(loss, Loss::OfTheCall)),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+        }
+    };
+    if loss == Some(Loss::OfTheCall) {
+        return None;
+    }
+    let mut server = TcpStream::connect(upstream).await.ok()?;
+    let head =
+        head.lines().filter(|l| !l.to_ascii_lowercase().starts_with("connection:")).collect::<Vec<_>>().join("\r\n");
+    server.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.ok()?;
+    server.write_all(&request[body_at..]).await.ok()?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await.ok()?;
+    if loss.is_none() {
+        // One connection a call, for the caller as well.
+        let end = answer.windows(2).position(|w| w == b"\r\n")?;
+        stream.write_all(&answer[..end]).await.ok()?;
+        stream.write_all(b"\r\nConnection: close").await.ok()?;
+        stream.write_all(&answer[end..]).await.ok()?;
+    }
+    Some(())
+}
