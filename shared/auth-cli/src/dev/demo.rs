@@ -2,28 +2,30 @@
 
 use super::Trouble;
 use super::seed::{Made, Seed, SeedApi, Source};
+use crate::events::partner_token;
 use auth_core::api::TokenSettings;
 use auth_core::ids::{ApiName, ClientKind, Scope};
-use auth_core::jws::UnverifiedJws;
 use auth_core::keyring::Keyring;
 use auth_core::openapi::read;
-use auth_core::secret::{SecretText, base64url};
+use auth_core::secret::SecretText;
 use auth_edge::clock;
-use aws_lc_rs::hmac;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const SEED: &str = include_str!("demo.yaml");
-const OPENAPI: &str = include_str!("../../../../openapi.yaml");
+const OPENAPI: [(&str, &str); 2] = [
+    ("openapi.yaml", include_str!("../../../../openapi.yaml")),
+    ("openapi-keys.yaml", include_str!("../../../../openapi-keys.yaml")),
+];
 
 /// The demo's clients, keys and tenants.
 pub(crate) fn seed() -> Result<Seed, Trouble> {
     Seed::parse(SEED, "the demo seed")
 }
 
-/// The demo's APIs.
-pub(crate) fn openapi() -> Result<Source, Trouble> {
-    Source::parse(OPENAPI, "openapi.yaml")
+/// The documents of the demo's APIs.
+pub(crate) fn openapi() -> Result<Vec<Source>, Trouble> {
+    OPENAPI.iter().map(|(name, text)| Source::parse(text, name)).collect()
 }
 
 /// The demo's data with the APIs of another document in the place of its own; every demo credential may use them.
@@ -101,7 +103,7 @@ pub(crate) fn greeting(url: &str, keyring: &Keyring, seed: &Seed, other_apis: bo
     let secret = |id: &str| client(id).and_then(|c| c.client_secret.as_ref()).map_or("", SecretText::expose);
     let key = seed.api_keys.first().map_or("", |k| k.key.expose());
     let (username, password) = seed.customers.first().map_or(("", ""), |c| (c.username.as_str(), c.password.expose()));
-    let signed = self_signed("portfolio-partner", secret("portfolio-partner"), clock::now().0).unwrap_or_default();
+    let signed = partner_token("portfolio-partner", secret("portfolio-partner").as_bytes(), clock::now());
     let take = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     if other_apis {
         let mut text = String::from("\nThe demo's credentials may use every API of your document:\n");
@@ -142,15 +144,4 @@ pub(crate) fn greeting(url: &str, keyring: &Keyring, seed: &Seed, other_apis: bo
         threepl = secret("3pl-app"),
         tpl = seed.tenants.iter().find(|t| t.id.as_str().len() == 36).map_or("", |t| t.id.as_str()),
     )
-}
-
-/// A token as a partner makes it: `{clientId, iat, exp}`, HS256.
-fn self_signed(client_id: &str, secret: &str, now: i64) -> Option<String> {
-    let part = |value: Value| base64url(value.to_string().as_bytes());
-    let header = part(json!({"alg": "HS256", "typ": "JWT"}));
-    let claims = part(json!({"clientId": client_id, "iat": now, "exp": now + 900}));
-    let text = format!("{header}.{claims}");
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), text.as_bytes());
-    let token = format!("{text}.{}", base64url(tag.as_ref()));
-    UnverifiedJws::parse(&token).is_ok().then_some(token)
 }

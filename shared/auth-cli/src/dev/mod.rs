@@ -6,6 +6,8 @@ mod log;
 mod secrets;
 mod seed;
 
+pub(crate) use crate::trouble::Trouble;
+use crate::trouble::{broken, write_private, write_whole};
 use auth_core::api::Api;
 use auth_core::ids::ApiName;
 use auth_core::keyring::{Keyring, KeyringDocument};
@@ -27,7 +29,6 @@ use secrets::Secrets;
 use seed::{Seed, Source};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -52,38 +53,13 @@ pub(crate) struct Arguments {
     /// Serve the APIs of this OpenAPI 3 document instead of the demo's.
     #[arg(long, value_name = "FILE")]
     openapi: Option<PathBuf>,
+    /// For how many seconds the gateway keeps what an authorizer answered, where a document leaves that to the
+    /// template's parameter GatewayTtlSeconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    gateway_ttl: u16,
     /// Write addresses, variables and credentials to this file as JSON, once everything listens.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-}
-
-/// Why the command ends: one sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// What was asked for cannot be done as it was asked.
-    Usage(String),
-    /// Something does not work.
-    Broken(String),
-}
-
-impl Trouble {
-    pub(crate) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 2,
-            Self::Broken(_) => 3,
-        }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Broken(text)) = self;
-        f.write_str(&text.replace(['\n', '\r'], " "))
-    }
-}
-
-fn broken(error: impl fmt::Display) -> Trouble {
-    Trouble::Broken(error.to_string())
 }
 
 /// What the caller gave, read before anything is made.
@@ -105,19 +81,20 @@ impl Inputs {
                 return Err(Trouble::Usage(format!("--ready-file: there is no folder {}", folder.display())));
             }
         }
-        let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
-        let (seed, folder, given) = match (&arguments.seed, given) {
-            (Some(path), given) => {
+        let given: Vec<Source> = arguments.openapi.as_deref().map(Source::read).transpose()?.into_iter().collect();
+        let (seed, folder, given) = match (&arguments.seed, given.first()) {
+            (Some(path), _) => {
                 let name = path.display().to_string();
                 let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
                 (Seed::parse(&text, &name)?, path.parent().map(Path::to_owned).unwrap_or_default(), given)
             }
-            (None, Some(given)) => (demo::seed_for(&given)?, PathBuf::new(), Some(given)),
-            (None, None) => (demo::seed()?, PathBuf::new(), Some(demo::openapi()?)),
+            (None, Some(source)) => (demo::seed_for(source)?, PathBuf::new(), given),
+            (None, None) => (demo::seed()?, PathBuf::new(), demo::openapi()?),
         };
         let issuer = seed.issuer.clone().unwrap_or_else(|| url.to_owned());
-        let (apis, documents) = seed::apis(&seed, &folder, given.as_ref(), &issuer)?;
-        let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer));
+        let (apis, documents) = seed::apis(&seed, &folder, &given, &issuer)?;
+        let ttl = arguments.gateway_ttl;
+        let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer, ttl));
         let gateways = gateways.collect::<Result<_, _>>()?;
         Ok(Self { seed, folder, apis, gateways, issuer, is_demo: arguments.seed.is_none() })
     }
@@ -258,7 +235,7 @@ fn is_seeded(folder: Option<&Path>) -> bool {
 
 fn finish_seeding(folder: Option<&Path>) -> Result<(), Trouble> {
     let Some(folder) = folder else { return Ok(()) };
-    secrets::write_private(&folder.join(SEEDED), b"").map_err(|e| Trouble::Usage(format!("{}: {e}", folder.display())))
+    write_private(&folder.join(SEEDED), b"").map_err(|e| Trouble::Usage(format!("{}: {e}", folder.display())))
 }
 
 struct Data {
@@ -272,7 +249,7 @@ impl Data {
             let database = dynoxide::Database::memory().map_err(broken)?;
             return Ok(Self { database, secrets: Secrets::open(None).map_err(Trouble::Broken)? });
         };
-        let wrong = |e: &dyn fmt::Display| Trouble::Usage(format!("{}: {e}", folder.display()));
+        let wrong = |e: &dyn std::fmt::Display| Trouble::Usage(format!("{}: {e}", folder.display()));
         create_private(folder).map_err(|e| wrong(&e))?;
         let table = folder.join("table.sqlite");
         let database = dynoxide::Database::new(&table.to_string_lossy()).map_err(|e| wrong(&e))?;
@@ -304,13 +281,6 @@ fn new_keyring(seed: &Seed, folder: &Path) -> Result<KeyringDocument, Trouble> {
     let document = document.map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     Keyring::parse(&document.to_text()).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
     Ok(document)
-}
-
-/// Writes a file so that a reader finds it whole or not at all. It holds credentials.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("partial");
-    secrets::write_private(&beside, text.as_bytes())?;
-    std::fs::rename(beside, path)
 }
 
 async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {

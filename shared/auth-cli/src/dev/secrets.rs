@@ -1,5 +1,6 @@
 //! A secret store that speaks the calls of Secrets Manager that are used here, with its staging labels.
 
+use crate::trouble::write_private;
 use auth_core::time::Timestamp;
 use auth_edge::clock;
 use auth_store::vault::{CURRENT, PENDING, PREVIOUS};
@@ -92,19 +93,6 @@ impl Secrets {
         write_private(&beside, &text).map_err(failed)?;
         std::fs::rename(&beside, path).map_err(failed)
     }
-}
-
-/// Writes a file that only its owner may read.
-pub(crate) fn write_private(path: &std::path::Path, text: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    options.open(path)?.write_all(text)
 }
 
 fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) -> Result<Value, ApiError> {

@@ -312,19 +312,19 @@ impl Source {
     }
 }
 
-/// The APIs of the seed with their documents. `given` is the document of `--openapi`, or the demo's.
+/// The APIs of the seed with their documents. `given` is the document of `--openapi`, or those of the demo.
 pub(crate) fn apis(
     seed: &Seed,
     folder: &Path,
-    given: Option<&Source>,
+    given: &[Source],
     issuer: &str,
 ) -> Result<(Vec<Api>, Vec<Source>), Trouble> {
     let mut sources: Vec<(PathBuf, Source)> = Vec::new();
     let mut apis = Vec::new();
     for (index, entry) in seed.apis.iter().enumerate() {
         let place = format!("apis[{index}]");
-        let source = match (&entry.openapi, given) {
-            (Some(path), _) => {
+        let source = match &entry.openapi {
+            Some(path) => {
                 let path = folder.join(path);
                 match sources.iter().find(|(p, _)| *p == path) {
                     Some((_, source)) => source.clone(),
@@ -335,10 +335,10 @@ pub(crate) fn apis(
                     }
                 }
             }
-            (None, Some(given)) => given.clone(),
-            (None, None) => {
-                return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given")));
-            }
+            None => match given.iter().find(|source| declares(source, &entry.name)).or(given.first()) {
+                Some(given) => given.clone(),
+                None => return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given"))),
+            },
         };
         let read = openapi::read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
         let alone = seed.apis.len() == 1 || entry.openapi.is_some();
@@ -360,9 +360,7 @@ pub(crate) fn apis(
         });
     }
     let mut documents: Vec<Source> = sources.into_iter().map(|(_, source)| source).collect();
-    if let Some(given) = given.filter(|g| apis.iter().any(|api| api.document == g.name)) {
-        documents.push(given.clone());
-    }
+    documents.extend(given.iter().filter(|g| apis.iter().any(|api| api.document == g.name)).cloned());
     undeclared(&mut apis, &documents, issuer)?;
     for (index, api) in apis.iter().enumerate() {
         for other in apis.iter().skip(index + 1) {
@@ -381,6 +379,12 @@ pub(crate) fn apis(
         }
     }
     Ok((apis, documents))
+}
+
+/// Whether a document has operations that it says are of this API.
+fn declares(source: &Source, name: &ApiName) -> bool {
+    let document = openapi::read(&source.document);
+    document.is_ok_and(|d| d.operations.iter().any(|(api, _)| api.as_ref() == Some(name)))
 }
 
 /// A credential that can be used, for the printed demo and for the ready file.

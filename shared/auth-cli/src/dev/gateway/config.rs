@@ -105,8 +105,8 @@ pub(crate) struct GatewayResponse {
 }
 
 impl GatewayApi {
-    /// Reads one document.
-    pub(crate) fn read(source: &Source, index: usize, issuer: &str) -> Result<Self, Trouble> {
+    /// Reads one document. `ttl_seconds` is what the parameter `GatewayTtlSeconds` stands for in it.
+    pub(crate) fn read(source: &Source, index: usize, issuer: &str, ttl_seconds: u16) -> Result<Self, Trouble> {
         let wrong = |place: &str, what: &str| Trouble::Usage(format!("{}: {place}: {what}", source.name));
         let document = &source.document;
         let read = openapi::read(document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
@@ -127,7 +127,7 @@ impl GatewayApi {
                     let name = scheme_name(document, raw).ok_or_else(|| wrong(&operation.id, "no security scheme"))?;
                     if !authorizers.contains_key(&name) {
                         let scheme = schemes.and_then(|s| s.get(&name)).unwrap_or(&Value::Null);
-                        let read = authorizer(&name, scheme, mechanism, is_http, issuer)
+                        let read = authorizer(&name, scheme, mechanism, is_http, issuer, ttl_seconds)
                             .map_err(|what| wrong(&format!("components.securitySchemes.{name}"), &what))?;
                         authorizers.insert(name.clone(), Arc::new(read));
                     }
@@ -212,6 +212,7 @@ fn authorizer(
     mechanism: Mechanism,
     is_http: bool,
     issuer: &str,
+    ttl_parameter: u16,
 ) -> Result<Authorizer, String> {
     let header = if mechanism == Mechanism::ApiKey { "ApiKey" } else { "Authorization" };
     let default = Authorizer {
@@ -245,6 +246,8 @@ fn authorizer(
     let ttl_seconds = match said.get("authorizerResultTtlInSeconds") {
         None if is_http => 0,
         None => DEFAULT_TTL,
+        // A parameter of the template that the document is part of.
+        Some(ttl) if ttl.get("Ref").is_some_and(|name| name == "GatewayTtlSeconds") => ttl_parameter.into(),
         Some(ttl) => {
             ttl.as_i64().filter(|t| (0..=MOST_TTL).contains(t)).ok_or("authorizerResultTtlInSeconds: 0 to 3600")?
         }
