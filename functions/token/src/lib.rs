@@ -135,6 +135,7 @@ async fn token(
     }
 
     let keyring = gate.keyring.get(now).await?;
+    report.line.keyring_age_days = Some(keyring.age_days(now));
     let (fetched, client) = authenticate(gate, &keyring, &unverified, asked, http, now, report).await?;
     let tenant = tenant_of(&client, asked)?;
     let fetched = match (&tenant, &fetched.facts.tenant) {

@@ -80,6 +80,9 @@ pub struct AuditLine {
     /// The caller's user agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
+    /// How long the youngest signing key has signed, in whole days; said where tokens are issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keyring_age_days: Option<i64>,
     /// The checks of the decision, where `LOG_LEVEL` asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<Trail>,
@@ -110,6 +113,7 @@ impl AuditLine {
             jti: None,
             source_ip: None,
             user_agent: None,
+            keyring_age_days: None,
             checks: None,
             latency_us: 0,
         }

@@ -308,7 +308,7 @@ pub struct Keyring {
     /// Those that sign, one of each algorithm.
     signing: Vec<SigningKey>,
     /// Since when the youngest of the keys that sign has done so.
-    pub signs_since: Timestamp,
+    signs_since: Timestamp,
     /// The key of all digests.
     pub pepper: Pepper,
     /// Seals partners' HMAC secrets.
@@ -378,6 +378,11 @@ impl Keyring {
     /// The key of this name, compared byte for byte.
     pub fn verifying_key(&self, kid: &str) -> Option<&VerifyingKey> {
         self.keys.iter().find(|key| key.kid() == kid)
+    }
+
+    /// For how many whole days the youngest signing key has signed.
+    pub fn age_days(&self, now: Timestamp) -> i64 {
+        now.since(self.signs_since) / 86_400
     }
 
     /// The algorithms that tokens can be signed by.
