@@ -1,10 +1,30 @@
 //! Every event of `events/` through its function, against the demo. An expectation holds what must be in the answer;
 //! other members may be there.
 
-use crate::harness::Dev;
+use crate::harness::{self, Dev};
 use auth_edge::report::Stdout;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::process::Command;
+
+/// An event with fresh tokens, and what must be in the answer.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    expected: Value,
+}
+
+impl Case {
+    /// The function that it is for.
+    pub(crate) fn function(&self) -> &str {
+        self.name.split('.').next().unwrap()
+    }
+
+    /// Where the answer is not as expected.
+    pub(crate) fn wrong(&self, got: &Value) -> Option<String> {
+        difference("answer", &self.expected, got).map(|what| format!("{}: {what}", self.name))
+    }
+}
 
 /// Where `expected` differs from `got`.
 fn difference(place: &str, expected: &Value, got: &Value) -> Option<String> {
@@ -17,20 +37,34 @@ fn difference(place: &str, expected: &Value, got: &Value) -> Option<String> {
     }
 }
 
-async fn tokens(dev: &Dev) -> Vec<(String, String)> {
-    let mut tokens = Vec::new();
-    for client in ["gains-partner", "gains-reader", "insurer"] {
-        tokens.push((format!("TOKEN OF {client}"), dev.token(client, &[]).await));
+/// All events, as `countersign events` fills them for this deployment.
+pub(crate) fn cases(dev: &Dev) -> Vec<Case> {
+    let folder = harness::folder();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../events")).unwrap() {
+        let from = entry.unwrap().path();
+        std::fs::copy(&from, folder.join(from.file_name().unwrap())).unwrap();
     }
-    let login = json!({"tenant": "acme", "username": "ann@example.com", "password": "correct horse battery staple"});
-    let answer = dev.call("POST", "/login", &[("Content-Type", "application/json")], &login.to_string()).await;
-    tokens.push(("TOKEN OF CUSTOMER".into(), answer.json["access_token"].as_str().unwrap().to_owned()));
-    let signed = crate::requirements::partner_token("portfolio-partner", &dev.secret("portfolio-partner"));
-    tokens.push(("SIGNED BY portfolio-partner".into(), signed));
-    tokens
+    let filled = Command::new(harness::binary()).arg("events").arg(&folder).envs(dev.variables()).output().unwrap();
+    assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
+    let read = |name: &str| std::fs::read_to_string(folder.join(format!("{name}.json"))).expect(name);
+    let mut cases: Vec<Case> = std::fs::read_dir(&folder)
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().strip_suffix(".json").map(str::to_owned))
+        .filter(|name| !name.ends_with(".expected"))
+        .map(|name| Case {
+            text: read(&name),
+            expected: serde_json::from_str(&read(&format!("{name}.expected"))).expect(&name),
+            name,
+        })
+        .collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    // A rotation comes last: it makes tokens worthless.
+    cases.sort_by_key(|case| (case.function() == "rotate-keyring", case.name.clone()));
+    assert!(cases.len() > 150, "{} events", cases.len());
+    cases
 }
 
-async fn http(response: http::Response<String>) -> Value {
+fn http(response: http::Response<String>) -> Value {
     let headers: serde_json::Map<String, Value> =
         response.headers().iter().map(|(n, v)| (n.as_str().to_owned(), v.to_str().unwrap().into())).collect();
     let body: Value = serde_json::from_str(response.body()).unwrap_or_default();
@@ -40,43 +74,28 @@ async fn http(response: http::Response<String>) -> Value {
 #[tokio::test]
 async fn every_event_is_answered_as_expected() {
     let dev = Dev::demo();
-    let gate = dev.gate();
-    let tokens = tokens(&dev).await;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events");
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().strip_suffix(".json").map(str::to_owned))
-        .filter(|name| !name.ends_with(".expected"))
-        .collect();
-    names.sort();
+    let (gate, settings, aws) = (dev.gate(), dev.settings(), dev.aws());
     let mut wrong = Vec::new();
-    for name in &names {
-        let mut text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
-        for (placeholder, token) in &tokens {
-            text = text.replace(placeholder, token);
-        }
-        let expected = std::fs::read_to_string(folder.join(format!("{name}.expected.json"))).expect(name);
-        let expected: Value = serde_json::from_str(&expected).unwrap();
-        let event: Value = serde_json::from_str(&text).unwrap();
-        let settings = dev.settings();
-        let request = || serde_json::from_str(&text).expect(name);
-        let failed = |failure: auth_edge::authorizer::Failure| json!({"errorMessage": failure.to_string()});
-        let got = match name.split('.').next().unwrap() {
+    for case in cases(&dev) {
+        let event: Value = serde_json::from_str(&case.text).unwrap();
+        let request = || serde_json::from_str(&case.text).expect(&case.name);
+        let failed = |failure: &dyn std::fmt::Display| json!({"errorMessage": failure.to_string()});
+        let got = match case.function() {
             "jwt-authorizer" => {
-                jwt_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await.unwrap_or_else(failed)
+                let answer = jwt_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await;
+                answer.unwrap_or_else(|e| failed(&e))
             }
             "api-key-authorizer" => {
-                api_key_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await.unwrap_or_else(failed)
+                let answer = api_key_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await;
+                answer.unwrap_or_else(|e| failed(&e))
             }
-            "token" => http(token::handle(&gate, &Stdout, request(), "r").await).await,
-            "login" => http(login::handle(&gate, &Stdout, request(), "r").await).await,
-            "whoami" => {
-                http(whoami::handle(&gate, whoami::Guard::BehindAuthorizer, &Stdout, request(), "r").await).await
-            }
+            "rotate-keyring" => rotate_keyring::handle(&aws, &Stdout, &event, "r").await.unwrap_or_else(|e| failed(&e)),
+            "token" => http(token::handle(&gate, &Stdout, request(), "r").await),
+            "login" => http(login::handle(&gate, &Stdout, request(), "r").await),
+            "whoami" => http(whoami::handle(&gate, whoami::Guard::BehindAuthorizer, &Stdout, request(), "r").await),
             other => panic!("{other} is no function"),
         };
-        wrong.extend(difference("answer", &expected, &got).map(|what| format!("{name}: {what}")));
+        wrong.extend(case.wrong(&got));
     }
-    assert!(names.len() > 50, "{} events", names.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -115,8 +115,18 @@ impl Dev {
 
     /// What functions stand on, against the same table and secrets.
     pub(crate) fn gate(&self) -> auth_store::gate::Gate {
-        let aws = auth_store::aws::Aws::read(|name| self.variable(name)).unwrap();
-        auth_store::gate::Gate::new(&aws, &self.settings())
+        auth_store::gate::Gate::new(&self.aws(), &self.settings())
+    }
+
+    /// The client of AWS that functions have, against the same table and secrets.
+    pub(crate) fn aws(&self) -> auth_store::aws::Aws {
+        auth_store::aws::Aws::read(|name| self.variable(name)).unwrap()
+    }
+
+    /// What `dev` says to export.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let env = self.ready["env"].as_object().unwrap();
+        env.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
     }
 
     fn variable(&self, name: &str) -> Option<String> {

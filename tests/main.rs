@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod binaries;
 mod corpus;
 mod engines;
 mod events;
@@ -18,4 +19,6 @@ mod matrix;
 mod proxy;
 mod requirements;
 mod rotation;
+mod runtime;
 mod scale;
+mod template;

@@ -53,11 +53,6 @@ fn signed(claims: &Value, secret: &str) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
 }
 
-/// A good token of a partner's own making.
-pub(crate) fn partner_token(client: &str, secret: &str) -> String {
-    signed(&json!({"clientId": client, "iat": now(), "exp": now() + 900}), secret)
-}
-
 /// The token with its last letter changed in a way that changes the signature.
 fn broken(token: &str) -> String {
     let (rest, last) = token.split_at(token.len() - 6);

@@ -33,7 +33,7 @@ impl<'a> Subject<'a> {
 
     async fn step(&self, step: &str, token: &str, now: Timestamp) -> Result<String, String> {
         let done = rotate_keyring::rotate(&self.engine.aws(), &event(step, &self.secret, token), now).await;
-        done.map_err(|e| e.to_string())
+        done.map(|d| d.done).map_err(|e| e.to_string())
     }
 
     async fn rotate(&self, token: &str, now: Timestamp) {

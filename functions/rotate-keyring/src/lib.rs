@@ -10,7 +10,7 @@ use auth_edge::report::{Report, Sink};
 use auth_store::aws::Aws;
 use auth_store::keygen::{new_key, new_keyring, random};
 use auth_store::vault::{CURRENT, Labels, PENDING, PREVIOUS, Vault};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 
@@ -41,7 +41,7 @@ fn not<T>(why: impl Into<String>) -> Result<T, NotRotated> {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, Serialize)]
 enum Step {
     #[serde(rename = "createSecret")]
     Create,
@@ -65,6 +65,14 @@ struct Event {
     client_request_token: Option<String>,
 }
 
+/// What was done, in words.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    step: Step,
+    /// In words.
+    pub done: String,
+}
+
 /// Answers one event. `request_id` is the function's own.
 ///
 /// # Errors
@@ -74,21 +82,21 @@ pub async fn handle(aws: &Aws, sink: &dyn Sink, event: &Value, request_id: &str)
     let mut report = Report::begin("rotation", now, request_id);
     let result = rotate(aws, event, now).await;
     match &result {
-        Ok(done) => {
+        Ok(Done { step, done }) => {
             report.line.outcome = Outcome::Allowed;
-            report.line.why = Some(done.clone());
+            report.line.why = Some(format!("{step:?}: {done}"));
         }
         Err(why) => report.broken(why),
     }
     report.end(sink);
-    result.map(|done| json!({ "done": done }))
+    result.map(|done| json!(done))
 }
 
-/// The same, with the time as an argument. What was done is told in words.
+/// The same, with the time as an argument.
 ///
 /// # Errors
 /// [`NotRotated`].
-pub async fn rotate(aws: &Aws, event: &Value, now: Timestamp) -> Result<String, NotRotated> {
+pub async fn rotate(aws: &Aws, event: &Value, now: Timestamp) -> Result<Done, NotRotated> {
     let Ok(Event { step, secret_id, client_request_token }) = Event::deserialize(event) else {
         return not("the event needs Step (createSecret, setSecret, testSecret, finishSecret or force) and SecretId");
     };
@@ -106,7 +114,7 @@ pub async fn rotate(aws: &Aws, event: &Value, now: Timestamp) -> Result<String, 
         Step::Finish => finish(&vault, &token, now).await?,
         Step::Force => force(&vault, &token, now).await?,
     };
-    Ok(format!("{step:?}: {done}"))
+    Ok(Done { step, done })
 }
 
 /// Makes the keyring that comes next and keeps it beside the one in use.

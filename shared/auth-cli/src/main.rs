@@ -1,6 +1,8 @@
 //! The `countersign` command.
 
 mod dev;
+mod events;
+mod trouble;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -17,12 +19,15 @@ struct Arguments {
 enum Command {
     /// Run all of it on this machine: table, secrets, functions and a gateway, without an AWS account.
     Dev(dev::Arguments),
+    /// Put fresh tokens into event files, for `cargo lambda invoke`; tokens expire.
+    Events(events::Arguments),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Events(arguments) => events::run(arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

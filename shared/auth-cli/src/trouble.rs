@@ -1,0 +1,53 @@
+//! How a command ends that does not do what it was asked for.
+
+use std::fmt;
+use std::path::Path;
+
+/// Why the command ends: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// What was asked for cannot be done as it was asked.
+    Usage(String),
+    /// Something does not work.
+    Broken(String),
+}
+
+impl Trouble {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Broken(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(text) | Self::Broken(text)) = self;
+        f.write_str(&text.replace(['\n', '\r'], " "))
+    }
+}
+
+pub(crate) fn broken(error: impl fmt::Display) -> Trouble {
+    Trouble::Broken(error.to_string())
+}
+
+/// Writes a file so that a reader finds it whole or not at all, and only its owner reads it. It holds credentials.
+pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("partial");
+    write_private(&beside, text.as_bytes())?;
+    std::fs::rename(beside, path)
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)?.write_all(text)
+}
