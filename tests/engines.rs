@@ -35,6 +35,11 @@ impl Engine {
         Self { name: self.name, dynamodb: self.dynamodb.clone(), secretsmanager: url.to_owned(), _dev: None }
     }
 
+    /// The same with another way to the table.
+    pub(crate) fn with_dynamodb(&self, url: &str) -> Self {
+        Self { name: self.name, dynamodb: url.to_owned(), secretsmanager: self.secretsmanager.clone(), _dev: None }
+    }
+
     fn variable(&self, name: &str, secret: &str) -> Option<String> {
         let value = match name {
             "AWS_ENDPOINT_URL_DYNAMODB" => &self.dynamodb,

@@ -21,4 +21,5 @@ mod requirements;
 mod rotation;
 mod runtime;
 mod scale;
+mod store;
 mod template;

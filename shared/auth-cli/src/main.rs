@@ -2,6 +2,8 @@
 
 mod dev;
 mod events;
+mod load;
+mod seed;
 mod trouble;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Run all of it on this machine: table, secrets, functions and a gateway, without an AWS account.
     Dev(dev::Arguments),
+    /// Import APIs, roles, tenants, clients, keys and customers into the table; what is there already stays.
+    Seed(load::Arguments),
     /// Put fresh tokens into event files, for `cargo lambda invoke`; tokens expire.
     Events(events::Arguments),
 }
@@ -27,6 +31,7 @@ enum Command {
 async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Seed(arguments) => load::run(arguments).await,
         Command::Events(arguments) => events::run(arguments).await,
     };
     match result {

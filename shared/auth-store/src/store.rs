@@ -10,6 +10,7 @@ use auth_core::ids::{ApiName, ClientId, Jti, RoleName, Scope, TenantId};
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
     ReturnValue, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
@@ -405,6 +406,21 @@ impl Store {
             progress(written);
         }
         Ok(())
+    }
+
+    /// Writes a record if there is none under its key. Whether it was written.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn add(&self, record: &Record) -> Result<bool, Fault> {
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(record.item()?));
+        match Box::pin(put.condition_expression("attribute_not_exists(pk)").send()).await {
+            Ok(_) => Ok(true),
+            Err(e) if e.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(false)
+            }
+            Err(e) => Err(Fault::new(format!("DynamoDB PutItem: {}", kind(&e)))),
+        }
     }
 
     /// Deletes the APIs that are not among these.

@@ -1,8 +1,8 @@
 //! The demo: data for every way in, and what is said about it at the start.
 
-use super::Trouble;
-use super::seed::{Made, Seed, SeedApi, Source};
 use crate::events::partner_token;
+use crate::seed::{Made, Seed, SeedApi, Source};
+use crate::trouble::Trouble;
 use auth_core::api::TokenSettings;
 use auth_core::ids::{ApiName, ClientKind, Scope};
 use auth_core::keyring::Keyring;

@@ -4,10 +4,9 @@ mod demo;
 mod gateway;
 mod log;
 mod secrets;
-mod seed;
 
-pub(crate) use crate::trouble::Trouble;
-use crate::trouble::{broken, write_private, write_whole};
+use crate::seed::{self, Seed, Source};
+use crate::trouble::{Trouble, broken, write_private, write_whole};
 use auth_core::api::Api;
 use auth_core::ids::ApiName;
 use auth_core::keyring::{Keyring, KeyringDocument};
@@ -26,7 +25,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use secrets::Secrets;
-use seed::{Seed, Source};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -83,11 +81,7 @@ impl Inputs {
         }
         let given: Vec<Source> = arguments.openapi.as_deref().map(Source::read).transpose()?.into_iter().collect();
         let (seed, folder, given) = match (&arguments.seed, given.first()) {
-            (Some(path), _) => {
-                let name = path.display().to_string();
-                let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
-                (Seed::parse(&text, &name)?, path.parent().map(Path::to_owned).unwrap_or_default(), given)
-            }
+            (Some(path), _) => (Seed::read(path)?, path.parent().map(Path::to_owned).unwrap_or_default(), given),
             (None, Some(source)) => (demo::seed_for(source)?, PathBuf::new(), given),
             (None, None) => (demo::seed()?, PathBuf::new(), demo::openapi()?),
         };
@@ -109,10 +103,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let Data { database, secrets } = Data::open(arguments.data.as_deref())?;
     let is_new = !is_seeded(arguments.data.as_deref());
     let keyring = open_keyring(&secrets, &seed, &folder)?;
-    if let Some(api) = apis.iter().find(|api| keyring.signing_key(api.token.alg).is_none()) {
-        let wanted = api.token.alg.as_str();
-        return Err(Trouble::Usage(format!("apis: API {} wants {wanted}, but the keyring has no such key", api.name)));
-    }
+    seed::check_algorithms(&apis, &keyring)?;
 
     let engine = listen(0).await?;
     let vault = listen(0).await?;

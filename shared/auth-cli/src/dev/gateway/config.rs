@@ -1,7 +1,7 @@
 //! What an OpenAPI document says to API Gateway, in AWS's own extensions: authorizers, validators, gateway responses.
 
-use crate::dev::Trouble;
-use crate::dev::seed::Source;
+use crate::seed::Source;
+use crate::trouble::Trouble;
 use auth_core::api::{Mechanism, Operation, PathTemplate};
 use auth_core::openapi;
 use jsonschema::Validator;

@@ -1,6 +1,6 @@
 //! The seed file: APIs, roles, tenants, clients, keys and customers, as they shall stand at the start.
 
-use super::Trouble;
+use crate::trouble::Trouble;
 use auth_core::api::{Api, TokenSettings};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::ids::{
@@ -180,6 +180,13 @@ fn client_credentials() -> Vec<GrantType> {
 }
 
 impl Seed {
+    /// Reads a file, JSON or YAML.
+    pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
+        Self::parse(&text, &name)
+    }
+
     /// Reads JSON or YAML.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
         let wrong = |path: String, error: String| match path.as_str() {
@@ -418,6 +425,17 @@ fn undeclared(apis: &mut Vec<Api>, documents: &[Source], issuer: &str) -> Result
         }
     }
     Ok(())
+}
+
+/// Whether the keyring can sign what the APIs ask for.
+pub(crate) fn check_algorithms(apis: &[Api], keyring: &Keyring) -> Result<(), Trouble> {
+    match apis.iter().find(|api| keyring.signing_key(api.token.alg).is_none()) {
+        None => Ok(()),
+        Some(api) => {
+            let wanted = api.token.alg.as_str();
+            Err(Trouble::Usage(format!("apis: API {} wants {wanted}, but the keyring has no such key", api.name)))
+        }
+    }
 }
 
 /// The records of the APIs alone.

@@ -1,0 +1,99 @@
+//! `countersign seed`: imports a seed file into a deployment, on AWS or local.
+
+use crate::seed::{self, Seed, Source};
+use crate::trouble::{Trouble, broken};
+use auth_core::api::Api;
+use auth_core::settings::Settings;
+use auth_edge::clock;
+use auth_store::aws::Aws;
+use auth_store::gate::Gate;
+use auth_store::store::Record;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// How often it is said how far the import is, in records.
+const PROGRESS: usize = 1000;
+
+/// What `seed` is told. Table, secret, issuer, region and credentials come from the environment, as for a function.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The seed file, YAML or JSON.
+    file: PathBuf,
+    /// The OpenAPI 3 document of those APIs that name none.
+    #[arg(long, value_name = "FILE")]
+    openapi: Option<PathBuf>,
+}
+
+/// Writes the records. APIs and roles replace those of their names; of the rest, what is there already stays.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
+    let read = |name: &str| std::env::var(name).ok();
+    let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
+    let gate = Gate::new(&Aws::read(read).map_err(|e| Trouble::Usage(e.to_string()))?, &settings);
+    let seed = Seed::read(&arguments.file)?;
+    let folder = arguments.file.parent().unwrap_or(Path::new(""));
+    let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
+    check(&seed, &settings)?;
+    let (apis, _) = seed::apis(&seed, folder, given.as_slice(), &settings.issuer)?;
+    let keyring = gate.keyring.get(clock::now()).await.map_err(broken)?;
+    seed::check_algorithms(&apis, &keyring)?;
+    let (records, mut made) = seed::records(&seed, &apis, &keyring)?;
+
+    for name in seed.unknown_apis() {
+        let warning = "which it does not declare; unless it is in the table already, nothing of it is ever allowed";
+        let _ = writeln!(std::io::stderr().lock(), "warning: the seed names API {name}, {warning}");
+    }
+    // A document may hold APIs that this seed does not declare, but another one did.
+    let is_declared = |api: &Api| seed.apis.iter().any(|declared| declared.name == api.name);
+    let is_of_catalog = |record: &Record| match record {
+        Record::Api(api) => is_declared(api),
+        Record::Role(..) => true,
+        _ => false,
+    };
+    let (catalog, rest): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_of_catalog);
+    let imported = catalog.len();
+    gate.store.load(catalog, |_| {}).await.map_err(broken)?;
+    let mut added = 0;
+    for (index, record) in rest.iter().enumerate() {
+        let is_new = gate.store.add(record).await.map_err(broken)?;
+        added += usize::from(is_new);
+        if let Record::Client(client) = record
+            && let Some(at) = made.iter().position(|m| m.client_id == client.client_id)
+        {
+            let made = made.swap_remove(at);
+            if is_new {
+                // At once: if the import breaks off, what was made is not lost.
+                say(&format!("made for client {}: client_secret {}", made.client_id, made.secret.expose()))?;
+            }
+        }
+        if (index + 1) % PROGRESS == 0 {
+            let _ = writeln!(std::io::stderr().lock(), "seeding: {} of {} records", index + 1, rest.len());
+        }
+    }
+    // Last: who reads the new version reads all of it.
+    gate.store.bump_catalog().await.map_err(broken)?;
+    let stayed = rest.len() - added;
+    say(&format!("{imported} APIs and roles imported, {added} records added, {stayed} were there and stay as they are"))
+}
+
+/// What a seed may say for `dev` only, or for another deployment.
+fn check(seed: &Seed, settings: &Settings) -> Result<(), Trouble> {
+    let wrong = |what: String| Err(Trouble::Usage(what));
+    if seed.keyring.is_some() {
+        return wrong("keyring: a deployment has its own, which its rotation function made".into());
+    }
+    if seed.environment != settings.environment {
+        let (of_seed, of_deployment) = (seed.environment.as_str(), settings.environment.as_str());
+        return wrong(format!("environment: the seed is for {of_seed}, the deployment is {of_deployment}"));
+    }
+    match &seed.issuer {
+        Some(issuer) if *issuer != settings.issuer => {
+            wrong(format!("issuer: the seed says {issuer}, the deployment is {}", settings.issuer))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn say(text: &str) -> Result<(), Trouble> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(broken)
+}
