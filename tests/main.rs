@@ -21,5 +21,6 @@ mod requirements;
 mod rotation;
 mod runtime;
 mod scale;
+mod seed;
 mod store;
 mod template;
