@@ -131,6 +131,19 @@ async fn a_kept_answer_outlives_a_revocation_until_its_time_or_a_flush() {
 }
 
 #[tokio::test]
+async fn the_time_that_the_template_leaves_open_is_an_option_of_dev() {
+    for (arguments, expected) in [(&["--gateway-ttl", "3600"][..], 200), (&[][..], 403)] {
+        let dev = Dev::start(arguments, &[], &[]);
+        let token = dev.token("gains-partner", &[]).await;
+        assert_eq!(dev.with_token(&token, "GET", "/test/partner", "").await.status, 200);
+        let grant = json!({"client_id": "gains-partner", "tenant": "acme", "state": "revoked", "scopes": [], "roles": [],
+            "skus": [], "suppliers": []});
+        dev.gate().store.load(vec![Record::Grant(serde_json::from_value(grant).unwrap())], |_| ()).await.unwrap();
+        assert_eq!(dev.with_token(&token, "GET", "/test/partner", "").await.status, expected, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn gateway_responses_of_the_document_are_used() {
     let responses = json!({"x-amazon-apigateway-gateway-responses": {
         "ACCESS_DENIED": {"statusCode": 403,
