@@ -142,9 +142,8 @@ async fn a_wrong_variable_stops_a_function_at_its_start_and_is_named() {
             )])
             .collect();
         let running = Function::start(function, &with).await;
-        let output = running.child.wait_with_output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert!(!output.status.success() && said.contains(variable), "{function} {variable}={value}: {said}");
+        let (well, said, complained) = running.ended().await;
+        assert!(!well && (complained + &said).contains(variable), "{function} {variable}={value}: {said}");
     }
 }
 

@@ -73,8 +73,7 @@ impl Engine {
 
     /// Gives a secret another current text, past the rotation function. By two calls: after PutSecretValue alone, moto
     /// has two current versions, where AWS's documentation says that the label moves.
-    pub(crate) async fn put_secret(&self, secret: &str, current: &str, text: &str) {
-        let version = "9".repeat(32);
+    pub(crate) async fn put_secret(&self, secret: &str, version: &str, current: &str, text: &str) {
         let stages = json!(["MADE-BY-HAND"]);
         let put =
             json!({"SecretId": secret, "ClientRequestToken": version, "SecretString": text, "VersionStages": stages});
@@ -82,6 +81,11 @@ impl Engine {
         let moved = json!({"SecretId": secret, "VersionStage": "AWSCURRENT", "MoveToVersionId": version,
             "RemoveFromVersionId": current});
         self.secrets_call("UpdateSecretVersionStage", &moved).await;
+    }
+
+    /// Has Secrets Manager ask for a rotation.
+    pub(crate) async fn rotate_secret(&self, secret: &str) {
+        self.secrets_call("RotateSecret", &json!({"SecretId": secret})).await;
     }
 
     async fn secrets_call(&self, operation: &str, input: &Value) -> Value {

@@ -16,15 +16,19 @@ pub(crate) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// It does not arrive.
-    OfTheCall,
+    Call,
     /// It is done, but nobody is told.
-    OfTheAnswer,
+    Answer,
+    /// The same, and all is well again when the caller tries once more.
+    OneAnswer,
 }
 
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
-    /// After so many calls, the next is lost, and none arrives after it.
+    /// Whether one was lost.
+    lost: bool,
+    /// After so many calls, the next is lost; and, but for [`Loss::OneAnswer`], none arrives after it.
     faulty_after: Option<(usize, Loss)>,
 }
 
@@ -49,8 +53,12 @@ impl Proxy {
     }
 
     /// From now on, so many calls are served before one is lost; none is, if not given.
-    pub(crate) fn fail_after(&self, calls: Option<(usize, Loss)>) {
-        self.state.lock().unwrap().faulty_after = calls;
+    /// Whether the one that was to be lost before was.
+    pub(crate) fn fail_after(&self, calls: Option<(usize, Loss)>) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let was_lost = std::mem::take(&mut state.lost);
+        state.faulty_after = calls;
+        was_lost
     }
 
     /// What was asked since this was last asked.
@@ -90,16 +98,19 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
     let loss = {
         let mut state = state.lock().unwrap();
         state.calls.push(call);
-        match &mut state.faulty_after {
+        let loss = match &mut state.faulty_after {
             None => None,
-            Some((0, loss)) => Some(std::mem::replace(loss, Loss::OfTheCall)),
+            Some((0, Loss::OneAnswer)) => state.faulty_after.take().map(|(_, loss)| loss),
+            Some((0, loss)) => Some(std::mem::replace(loss, Loss::Call)),
             Some((left, _)) => {
                 *left -= 1;
                 None
             }
-        }
+        };
+        state.lost |= loss.is_some();
+        loss
     };
-    if loss == Some(Loss::OfTheCall) {
+    if loss == Some(Loss::Call) {
         return None;
     }
     let mut server = TcpStream::connect(upstream).await.ok()?;

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// What API Gateway gives an authorizer of an HTTP API; the template sets it for all functions.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +25,9 @@ struct Invocation {
 
 /// A running function.
 pub(crate) struct Function {
-    pub(crate) child: Child,
+    child: Child,
+    /// What it writes to standard output and standard error, read as it comes: a full pipe would hold it up.
+    said: [JoinHandle<String>; 2],
     queue: mpsc::UnboundedSender<Invocation>,
     answers: Answers,
     count: u32,
@@ -49,7 +52,7 @@ impl Function {
                 tokio::spawn(serve(stream, Arc::clone(&events), Arc::clone(&shared)));
             }
         });
-        let child = Command::new(binary(name))
+        let mut child = Command::new(binary(name))
             .env_clear()
             .envs(variables.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", address)
@@ -63,7 +66,8 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, queue, answers, count: 0 }
+        let said = [all(child.stdout.take().unwrap()), all(child.stderr.take().unwrap())];
+        Self { child, said, queue, answers, count: 0 }
     }
 
     /// What it answers; an error as Lambda reports it. `None`, if it lets the deadline pass.
@@ -80,9 +84,24 @@ impl Function {
     /// Ends it; all that it wrote to standard output and standard error.
     pub(crate) async fn end(mut self) -> (String, String) {
         let _ = self.child.start_kill();
-        let output = self.child.wait_with_output().await.unwrap();
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let (_, said, complained) = self.ended().await;
+        (said, complained)
     }
+
+    /// Waits until it ends by itself: whether it did well, and all that it wrote.
+    pub(crate) async fn ended(mut self) -> (bool, String, String) {
+        let status = self.child.wait().await.unwrap();
+        let [said, complained] = self.said;
+        (status.success(), said.await.unwrap(), complained.await.unwrap())
+    }
+}
+
+fn all(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut text = Vec::new();
+        let _ = pipe.read_to_end(&mut text).await;
+        String::from_utf8_lossy(&text).into_owned()
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a deadline of the Runtime API is a time of the wall clock")]

@@ -43,14 +43,32 @@ fn a_seed_for_another_deployment_is_refused_by_name() {
         ("keyring: ./k.json", "keyring: a deployment has its own"),
         ("apis: [{ name: one }]", "apis[0].openapi: missing"),
         ("clientz: []", "clientz"),
+        // A secret in a wrong place is not told to the terminal.
+        ("api_keys: [ak_test_secret]", "api_keys[0]: expected"),
+        ("{\"clients\": [{\"client_id\": \"c\", \"client_secret\": 987654321}]}", "clients[0].client_secret: expected"),
+        // Another API's routes are not taken over.
+        (
+            "apis: [{ name: thief, openapi: thief.yaml }]",
+            "GET /test/partner of API thief and GET /test/partner of API partner",
+        ),
     ];
+    let thief = "openapi: 3.0.1\ninfo: { title: Thief, version: '1' }\ncomponents: { securitySchemes: { t: { type: http, scheme: bearer } } }\npaths: { /test/partner: { get: { security: [{ t: [] }] } } }\n";
+    std::fs::write(folder.join("thief.yaml"), thief).unwrap();
     for (text, expected) in rows {
         let file = folder.join("seed.yaml");
         std::fs::write(&file, text).unwrap();
         let (code, _, complained) = seed(&dev, &file);
         assert_eq!(code, Some(2), "{text}: {complained}");
         assert!(complained.contains(expected), "{text}: {complained}");
+        assert!(!complained.contains("987654321") && !complained.contains("ak_test_secret"), "{complained}");
     }
+    // What a gateway on AWS would leave open is told.
+    let open = thief.replace("/test/partner: { get: { security: [{ t: [] }] } }", "/open: { get: {} }");
+    let open = open.replace("scheme: bearer", "scheme: bearer, x-amazon-apigateway-authorizer: { type: request }");
+    std::fs::write(folder.join("thief.yaml"), format!("{open}security: [{{ t: [] }}]\n")).unwrap();
+    std::fs::write(folder.join("seed.yaml"), "apis: [{ name: thief, openapi: thief.yaml }]").unwrap();
+    let (code, _, complained) = seed(&dev, &folder.join("seed.yaml"));
+    assert!(code == Some(0) && complained.contains("GET /open relies on the security at the top"), "{complained}");
     std::fs::remove_dir_all(&folder).unwrap();
     let nothing = Command::new(harness::binary()).args(["seed", "x.yaml"]).env_clear().output().unwrap();
     assert_eq!(nothing.status.code(), Some(2));

@@ -8,7 +8,7 @@ use auth_core::backoff::{Attempts, CLIENTS_BY_NAME};
 use auth_core::ids::{ApiName, ClientId, Jti, Scope, TenantId};
 use auth_core::secret::{Digest, DigestOf, Pepper};
 use auth_core::time::Timestamp;
-use auth_store::store::{Fetched, Freshness, Record, Store, Wanted};
+use auth_store::store::{Added, Fetched, Freshness, Record, Store, Wanted};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -90,8 +90,9 @@ async fn what_is_written_is_read_at_once(engine: &Engine) {
     assert!(store.fetch(wanted, NOW).await.unwrap().facts.grant.is_some());
 
     // What is there is not written over.
-    assert!(!store.add(&grant("c1", "b:write")).await.unwrap());
-    assert!(store.add(&grant("c2", "b:write")).await.unwrap());
+    assert_eq!(store.add(&grant("c1", "b:write")).await.unwrap(), Added::Other);
+    assert_eq!(store.add(&grant("c2", "b:write")).await.unwrap(), Added::New);
+    assert_eq!(store.add(&grant("c2", "b:write")).await.unwrap(), Added::Same);
     assert_eq!(subject.fetch(NOW).await.facts.grant.unwrap().scopes[0].as_str(), "a:read");
 }
 
@@ -197,7 +198,7 @@ async fn kept_answers_are_as_old_as_they_may_be(engine: &Engine) {
         assert_eq!(scope(kept.fetch(now).await), expected, "{why}");
     }
     // The table is away: what was read ten seconds in still counts, for a minute.
-    proxy.fail_after(Some((0, Loss::OfTheCall)));
+    proxy.fail_after(Some((0, Loss::Call)));
     let wanted = Wanted { client: Some(&kept.client), tenant: Some(&kept.tenant), ..Wanted::default() };
     let at = async |seconds: i64| kept.store.fetch(wanted, NOW.plus(seconds)).await.map(scope).ok();
     assert_eq!(at(69).await.as_deref(), Some("b:write"));
@@ -205,7 +206,7 @@ async fn kept_answers_are_as_old_as_they_may_be(engine: &Engine) {
     proxy.fail_after(None);
     assert_eq!(at(70).await.as_deref(), Some("b:write"), "and it is read again as soon as it is back");
     let fresh = Subject::new(&through, "kept", Freshness::default()).await;
-    proxy.fail_after(Some((0, Loss::OfTheCall)));
+    proxy.fail_after(Some((0, Loss::Call)));
     assert!(fresh.store.fetch(wanted, NOW).await.is_err(), "with the default settings, never");
     proxy.fail_after(None);
 }

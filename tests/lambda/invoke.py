@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 import socket
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def by_cargo_lambda(port):
 match sys.argv[1:]:
     case ["exports", ready]:
         for name, value in json.loads(pathlib.Path(ready).read_text())["env"].items():
-            print(f"export {name}={value}")
+            print(f"export {name}={shlex.quote(value)}")
     case ["rie", folder, url, function]:
         wait_for(int(url.rsplit(":", 1)[1]))
         run(folder, function, by_emulator(url))

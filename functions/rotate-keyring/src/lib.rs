@@ -2,7 +2,7 @@
 //! repeated, skipped, or run twice at once; whatever fails, the version in use stays one that works.
 
 use auth_core::audit::Outcome;
-use auth_core::keyring::{Change, Changes, Keyring, KeyringDocument};
+use auth_core::keyring::{Change, Changes, KeyringDocument};
 use auth_core::secret::hex;
 use auth_core::time::Timestamp;
 use auth_edge::clock;
@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 
-/// Why a step failed. Nothing in use was changed.
+/// The label of the version that replaces a keyring after a leak, until it is in use and nothing else is at hand. Not
+/// Secrets Manager's own, which would take a version that is left behind for a rotation that goes on for ever.
+const FORCED: &str = "COUNTERSIGN-FORCED";
+
+/// Why a step failed. What is in use works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotRotated(String);
 
@@ -123,8 +127,9 @@ async fn create(vault: &Vault, token: &str, now: Timestamp) -> Result<String, No
     if labels.holder(CURRENT) == Some(token) {
         return Ok("the version is in use already".into());
     }
-    // Secrets Manager labels the version before it asks for its text, and leaves the label when it is in use.
-    let under_way = labels.holder(PENDING).filter(|version| Some(*version) != labels.holder(CURRENT));
+    // Secrets Manager labels the version before it asks for its text.
+    let finished = [labels.holder(CURRENT), labels.holder(PREVIOUS)];
+    let under_way = labels.holder(PENDING).filter(|version| !finished.contains(&Some(*version)));
     if under_way.is_some_and(|version| version != token) {
         return not("another rotation is under way");
     }
@@ -132,14 +137,19 @@ async fn create(vault: &Vault, token: &str, now: Timestamp) -> Result<String, No
         return Ok("the version was made before".into());
     }
     let (document, done) = match in_use(vault, &labels).await? {
-        None => (new_keyring(now)?, "the first keyring was made".to_owned()),
-        Some(document) => {
-            let due = document.due().map(Timestamp::to_rfc3339).unwrap_or_default();
-            let (document, changes) = document.rotated(now, new_key)?;
-            (document, if changes.is_empty() { format!("nothing is due before {due}") } else { told(&changes) })
+        None => {
+            let first = new_keyring(now)?;
+            first.accepts(&first, now)?;
+            (first, "the first keyring was made".to_owned())
+        }
+        Some(current) => {
+            let due = current.due().map(Timestamp::to_rfc3339).unwrap_or_default();
+            let (next, changes) = current.rotated(now, new_key)?;
+            current.accepts(&next, now)?;
+            (next, if changes.is_empty() { format!("nothing is due before {due}") } else { told(&changes) })
         }
     };
-    match vault.put_pending(token, &document.to_text()).await? {
+    match vault.put(token, &document.to_text(), PENDING).await? {
         true => Ok(done),
         false => Ok("another run made the version".into()),
     }
@@ -158,65 +168,84 @@ async fn test(vault: &Vault, token: &str, now: Timestamp) -> Result<String, NotR
 async fn finish(vault: &Vault, token: &str, now: Timestamp) -> Result<String, NotRotated> {
     let labels = vault.labels().await?;
     let current = labels.holder(CURRENT);
-    let is_pending = labels.holder(PENDING) == Some(token);
-    if current != Some(token) {
-        if !is_pending {
-            return not("the version is not the one that is pending");
-        }
-        // Again: the step before may have been skipped, or the version in use may be another one since.
-        check(vault, &labels, token, now).await?;
-        vault.promote(token, current).await?;
+    if current == Some(token) {
+        return Ok("the version is in use already".into());
     }
-    if is_pending {
-        // Left where it is, it would keep the next rotation waiting if somebody put another version into use by hand.
-        vault.take_label(PENDING, token).await?;
+    if labels.holder(PENDING) != Some(token) {
+        return not("the version is not the one that is pending");
     }
-    Ok(if current == Some(token) { "the version is in use already" } else { "the version is in use" }.into())
+    // Again: the step before may have been skipped, or the version in use may be another one since.
+    check(vault, &labels, token, now).await?;
+    vault.promote(token, current).await?;
+    Ok("the version is in use".into())
 }
 
 async fn force(vault: &Vault, token: &str, now: Timestamp) -> Result<String, NotRotated> {
     let labels = vault.labels().await?;
     let Some(current) = labels.holder(CURRENT) else { return not("there is no keyring yet") };
-    if current == token {
-        return Ok("the version is in use already".into());
+    let mut done = "the version is in use already".to_owned();
+    if current != token {
+        let Some(leaked) = in_use(vault, &labels).await? else { return not("there is no keyring yet") };
+        let (document, changes) = leaked.forced(now, new_key)?;
+        done = told(&changes);
+        if !vault.put(token, &document.to_text(), FORCED).await? {
+            // Either an earlier try of this very call wrote it, or the token is that of another version.
+            let made = vault.text(token).await?.and_then(|text| KeyringDocument::parse(&text).ok());
+            if !made.is_some_and(|made| leaked.is_replaced_by(&made)) {
+                return not("ClientRequestToken names a version of something else; leave it out, or take a new one");
+            }
+            done = "every key was replaced".into();
+        }
+        vault.promote(token, Some(current)).await?;
     }
-    let Some(document) = in_use(vault, &labels).await? else { return not("there is no keyring yet") };
-    let (document, changes) = document.forced(now, new_key)?;
-    Keyring::parse(&document.to_text())?;
-    vault.put_pending(token, &document.to_text()).await?;
-    vault.promote(token, Some(current)).await?;
-    vault.take_label(PENDING, token).await?;
-    // What leaked must not be at hand as the version to go back to.
-    vault.take_label(PREVIOUS, current).await?;
-    Ok(told(&changes))
+    // What leaked must not be at hand as the version to go back to, nor what was to follow it.
+    let labels = vault.labels().await?;
+    for label in [PREVIOUS, PENDING, FORCED] {
+        let held = labels.holder(label).filter(|version| label == FORCED || *version != token);
+        if let Some(version) = held {
+            vault.take_label(label, version).await?;
+        }
+    }
+    Ok(done)
 }
 
+/// A version that is refused is given up, or every later rotation would wait for it.
 async fn check(vault: &Vault, labels: &Labels, token: &str, now: Timestamp) -> Result<(), NotRotated> {
     let Some(text) = vault.text(token).await? else { return not("the version has no text yet") };
-    let document = KeyringDocument::parse(&text)?;
-    match in_use(vault, labels).await? {
-        Some(current) => current.accepts(&document, now)?,
-        None => document.accepts(&document, now)?,
+    let current = in_use(vault, labels).await?;
+    let judged = KeyringDocument::parse(&text)
+        .and_then(|document| current.as_ref().unwrap_or(&document).accepts(&document, now));
+    if let Err(bad) = judged {
+        if labels.holder(PENDING) == Some(token) {
+            vault.take_label(PENDING, token).await?;
+        }
+        return not(format!("{bad}; the version is given up, and the next rotation begins anew"));
     }
     Ok(())
 }
 
-/// The keyring in use. None, if the secret is empty: then the first is made. An empty secret that holds a keyring in its
-/// previous version was emptied by mistake, and that one counts: a new pepper would make every credential worthless.
+/// The keyring in use. None, if the secret is as the template makes it: empty, and never anything else. An empty secret
+/// that has a version before was emptied by mistake, and the keyring there counts; if there is none, a person has to
+/// look, because a new pepper would make every credential worthless.
 async fn in_use(vault: &Vault, labels: &Labels) -> Result<Option<KeyringDocument>, NotRotated> {
-    for label in [CURRENT, PREVIOUS] {
-        let Some(version) = labels.holder(label) else { continue };
-        match vault.text(version).await?.as_deref().map(|text| text.trim()) {
-            None | Some("" | "{}") => {}
-            Some(text) => match (KeyringDocument::parse(text), label) {
-                (Ok(document), _) => return Ok(Some(document)),
-                // What is there is left alone: a person has to look.
-                (Err(_), CURRENT) => return not("the secret holds something that is no keyring"),
-                (Err(_), _) => {}
-            },
-        }
+    let Some(current) = labels.holder(CURRENT) else {
+        return match labels.holder(PREVIOUS) {
+            None => Ok(None),
+            Some(_) => not("no version is in use, though one was; put AWSCURRENT on the version with the keyring"),
+        };
+    };
+    let Some(text) = vault.text(current).await? else { return not("the version in use has no text") };
+    if !matches!(text.trim(), "" | "{}") {
+        // What is there is left alone.
+        let no_keyring = |_| NotRotated("the secret holds something that is no keyring".into());
+        return KeyringDocument::parse(&text).map(Some).map_err(no_keyring);
     }
-    Ok(None)
+    let Some(previous) = labels.holder(PREVIOUS) else { return Ok(None) };
+    let text = vault.text(previous).await?;
+    match text.and_then(|text| KeyringDocument::parse(&text).ok()) {
+        Some(document) => Ok(Some(document)),
+        None => not("the secret is empty and so is what it was before; put AWSCURRENT on the version with the keyring"),
+    }
 }
 
 fn told(changes: &Changes) -> String {

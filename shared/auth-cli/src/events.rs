@@ -2,7 +2,7 @@
 
 use crate::trouble::{Trouble, broken};
 use auth_core::decision::Deployment;
-use auth_core::ids::{ClientId, Jti, TenantId, Username};
+use auth_core::ids::{ClientId, Environment, Jti, TenantId, Username};
 use auth_core::issue::{Asked, Plan, plan_for_client, plan_for_customer, tenant_of};
 use auth_core::jws::sign;
 use auth_core::keyring::Keyring;
@@ -56,6 +56,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let hint = "; `countersign dev` prints what to export";
     let settings = Settings::read(read).map_err(|e| Trouble::Usage(format!("{e}{hint}")))?;
     let aws = Aws::read(read).map_err(|e| Trouble::Usage(format!("{e}{hint}")))?;
+    if settings.environment == Environment::Live {
+        return Err(Trouble::Usage("ENVIRONMENT: events carry tokens of test deployments only".into()));
+    }
     let gate = Gate::new(&aws, &settings);
     let list = arguments.folder.join(TOKENS);
     let in_list = |what: &dyn std::fmt::Display| Trouble::Usage(format!("{}: {what}", list.display()));

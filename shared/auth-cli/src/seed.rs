@@ -189,14 +189,20 @@ impl Seed {
 
     /// Reads JSON or YAML.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
-        let wrong = |path: String, error: String| match path.as_str() {
-            "." => Trouble::Usage(format!("{name}: {error}")),
-            // YAML's errors begin with the path themselves.
-            _ => Trouble::Usage(format!("{name}: {path}: {}", error.trim_start_matches(&format!("{path}: ")))),
+        let wrong = |path: String, error: String| {
+            let error = without_value(&error);
+            match path.as_str() {
+                "." => Trouble::Usage(format!("{name}: {error}")),
+                // YAML's errors begin with the path themselves.
+                _ => Trouble::Usage(format!("{name}: {path}: {}", error.trim_start_matches(&format!("{path}: ")))),
+            }
         };
         let seed: Self = if text.trim_start().starts_with('{') {
-            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text))
-                .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?
+            let mut json = serde_json::Deserializer::from_str(text);
+            let seed = serde_path_to_error::deserialize(&mut json)
+                .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?;
+            json.end().map_err(|e| wrong(".".into(), e.to_string()))?;
+            seed
         } else {
             serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text))
                 .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?
@@ -278,6 +284,15 @@ impl Seed {
 }
 
 /// That nothing is there twice.
+/// An error's text without the value that it is about, which may be a secret in the wrong place.
+fn without_value(error: &str) -> String {
+    let parts = ["invalid type: ", "invalid value: "].iter().find_map(|kind| error.split_once(kind));
+    match parts.and_then(|(before, rest)| Some((before, rest.split_once(", expected ")?.1))) {
+        Some((before, expected)) => format!("{before}expected {expected}"),
+        None => error.to_owned(),
+    }
+}
+
 fn once<T: Ord>(place: &str, member: &str, values: impl Iterator<Item = T>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (index, value) in values.enumerate() {
@@ -311,6 +326,28 @@ impl Source {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
         Self::parse(&text, &name)
+    }
+
+    /// Operations that a gateway on AWS would leave open to everybody: it does not read the `security` at the top.
+    pub(crate) fn open_on_aws(&self) -> Vec<String> {
+        let schemes = self.document.pointer("/components/securitySchemes").and_then(Value::as_object);
+        let of_gateway = |scheme: &Value| scheme.get("x-amazon-apigateway-authorizer").is_some();
+        let top = self.document.get("security").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        if !top || !schemes.is_some_and(|all| all.values().any(of_gateway)) {
+            return Vec::new();
+        }
+        let items = self.document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        let operations = items.flat_map(|(path, item)| {
+            let methods = openapi::METHODS.iter().filter_map(move |(name, method)| Some((*method, item.get(*name)?)));
+            methods.map(move |(method, operation)| (path, method, operation))
+        });
+        let open = operations.filter(|(_, _, operation)| operation.get("security").is_none());
+        open.map(|(path, method, _)| {
+            let what =
+                "relies on the security at the top, which API Gateway does not read: on AWS it is open to everybody";
+            format!("{}: {method} {path} {what}; write security at the operation", self.name)
+        })
+        .collect()
     }
 
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
@@ -370,22 +407,30 @@ pub(crate) fn apis(
     documents.extend(given.iter().filter(|g| apis.iter().any(|api| api.document == g.name)).cloned());
     undeclared(&mut apis, &documents, issuer)?;
     for (index, api) in apis.iter().enumerate() {
-        for other in apis.iter().skip(index + 1) {
-            let pairs = api.operations.iter().flat_map(|a| other.operations.iter().map(move |b| (a, b)));
-            // Within one document the gateway chooses; of two documents, each would be a gateway of its own.
-            let mut clash = pairs.filter(|(a, b)| {
-                let same = a.method == b.method && a.path.fill(|_| "{}".into()) == b.path.fill(|_| "{}".into());
-                same || (api.document != other.document && operations_meet(a, b))
-            });
-            if let Some((a, b)) = clash.next() {
-                return Err(Trouble::Usage(format!(
-                    "{} {} of API {} and {} {} of API {} are for the same requests",
-                    a.method, a.path, api.name, b.method, b.path, other.name
-                )));
-            }
-        }
+        apis.iter().skip(index + 1).try_for_each(|other| keep_apart(api, other))?;
     }
     Ok((apis, documents))
+}
+
+/// Two APIs must not be for the same requests, nor for the same audience.
+pub(crate) fn keep_apart(api: &Api, other: &Api) -> Result<(), Trouble> {
+    if api.audience == other.audience {
+        let both = format!("APIs {} and {} have the same audience, {}", api.name, other.name, api.audience);
+        return Err(Trouble::Usage(both));
+    }
+    let pairs = api.operations.iter().flat_map(|a| other.operations.iter().map(move |b| (a, b)));
+    // Within one document the gateway chooses; of two documents, each would be a gateway of its own.
+    let mut clash = pairs.filter(|(a, b)| {
+        let same = a.method == b.method && a.path.fill(|_| "{}".into()) == b.path.fill(|_| "{}".into());
+        same || (api.document != other.document && operations_meet(a, b))
+    });
+    match clash.next() {
+        None => Ok(()),
+        Some((a, b)) => Err(Trouble::Usage(format!(
+            "{} {} of API {} and {} {} of API {} are for the same requests",
+            a.method, a.path, api.name, b.method, b.path, other.name
+        ))),
+    }
 }
 
 /// Whether a document has operations that it says are of this API.

@@ -42,12 +42,16 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
 /// Writes a file that only its owner may read.
 pub(crate) fn write_private(path: &Path, text: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
+    // Made anew: an old file might be a link, or readable by others.
+    let _ = std::fs::remove_file(path);
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    options.open(path)?.write_all(text)
+    let mut file = options.open(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }

@@ -61,13 +61,14 @@ impl Drop for KeyringDocument {
     fn drop(&mut self) {
         self.pepper.zeroize();
         self.sealing_key.zeroize();
-        for key in &mut self.keys {
-            if let Some(members) = key.jwk.as_object_mut() {
-                for (_, value) in members.iter_mut() {
-                    if let Value::String(text) = value {
-                        text.zeroize();
-                    }
-                }
+    }
+}
+
+impl Drop for StoredKey {
+    fn drop(&mut self) {
+        for (_, value) in self.jwk.as_object_mut().into_iter().flatten() {
+            if let Value::String(text) = value {
+                text.zeroize();
             }
         }
     }
@@ -129,23 +130,38 @@ impl KeyringDocument {
         }
     }
 
+    /// Whether a keyring shares no signing key with this one, and all the rest: what a leak is answered with.
+    pub fn is_replaced_by(&self, other: &Self) -> bool {
+        let shares = |k: &StoredKey| self.keys.iter().any(|old| old.jwk == k.jwk);
+        self.pepper == other.pepper && self.sealing_key == other.sealing_key && !other.keys.iter().any(shares)
+    }
+
     /// The text to store.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(serde_json::to_string(self).unwrap_or_default())
+        // Written into a buffer that never grows, because growing would leave parts of it behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
+        let written = serde_json::to_writer(&mut *text, self).is_ok();
+        let text = std::str::from_utf8(&text).ok().filter(|_| written).unwrap_or_default();
+        Zeroizing::new(text.to_owned())
     }
 }
 
-/// How long a key is published before it signs. A verifier that has never seen a key refuses good tokens: API Gateway
-/// keeps our public keys for an hour, and a process of ours its keyring for as long when Secrets Manager does not
-/// answer.
-pub const PUBLISHED_SECONDS: i64 = 2 * 3600;
-
-/// For how long a process may sign by a keyring that is no longer the current one (`auth_store::keyring`).
+/// For how long a process may go on by a keyring that is no longer the current one (`auth_store::keyring`).
 pub const KEPT_SECONDS: i64 = 3600;
+
+/// How long may pass between the making of a keyring, whose times it bears, and its coming into use.
+pub const PENDING_SECONDS: i64 = 3600;
+
+/// How long a verifier elsewhere may keep our public keys: API Gateway's HTTP APIs do for two hours.
+const ELSEWHERE_SECONDS: i64 = 2 * 3600;
+
+/// How long a key is published before it signs: a verifier that has never seen a key refuses good tokens. Each of those
+/// who may be late, and five minutes that the published document itself may be kept.
+pub const PUBLISHED_SECONDS: i64 = PENDING_SECONDS + KEPT_SECONDS + ELSEWHERE_SECONDS + 300;
 
 /// How long a key verifies after it stopped signing: until the last token of the longest life is dead, signed by the
 /// process that was last to know.
-pub const RETIRED_SECONDS: i64 = MAX_LIFETIME_SECONDS + KEPT_SECONDS + MAX_LEEWAY_SECONDS;
+pub const RETIRED_SECONDS: i64 = MAX_LIFETIME_SECONDS + PENDING_SECONDS + KEPT_SECONDS + MAX_LEEWAY_SECONDS;
 
 /// What became of a key in a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,18 +258,23 @@ impl KeyringDocument {
     }
 
     /// Whether `next` may take the place of this keyring: it keeps the pepper, the sealing key, and every key that may
-    /// still be needed; and it can be used.
+    /// still be needed; it can be used; and it was made a short while ago, because its times count from then.
     ///
     /// # Errors
-    /// What is missing in it.
+    /// What is wrong with it.
     pub fn accepts(&self, next: &Self, now: Timestamp) -> Result<(), BadKeyring> {
         Keyring::parse(&next.to_text())?;
         // Of what does not sign, a keyring in use only reads the public half; once, each is looked at whole.
-        for key in &next.keys {
+        for key in next.keys.iter().filter(|k| k.state != KeyState::Previous) {
             SigningKey::from_jwk(&key.jwk)?;
         }
         if self.pepper != next.pepper || self.sealing_key != next.sealing_key {
             return Err(BadKeyring("the pepper or the sealing key is another one".into()));
+        }
+        let was = |k: &StoredKey| self.keys.iter().find(|old| old.jwk == k.jwk).map(|old| old.state);
+        let mut changed = next.keys.iter().filter(|k| was(k) != Some(k.state));
+        if changed.any(|k| !(-MAX_LEEWAY_SECONDS..=PENDING_SECONDS).contains(&now.since(k.since))) {
+            return Err(BadKeyring("it was made too long ago, or by another clock".into()));
         }
         let needed = |k: &&StoredKey| k.state != KeyState::Previous || now.since(k.since) < RETIRED_SECONDS;
         match self.keys.iter().filter(needed).find(|k| !next.keys.iter().any(|n| n.jwk == k.jwk)) {

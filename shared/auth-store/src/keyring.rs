@@ -7,6 +7,7 @@ use auth_core::keyring::{KEPT_SECONDS, Keyring};
 use auth_core::time::Timestamp;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
+use zeroize::Zeroizing;
 
 /// How long a keyring is used before it is read again.
 const FRESH_SECONDS: i64 = 300;
@@ -114,8 +115,9 @@ impl KeyringSource {
         // Boxed: the SDK's futures are deep, and would be part of every future above.
         let answer = Box::pin(get.send()).await;
         let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;
-        let text = answer.secret_string().ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
-        let keyring = Arc::new(Keyring::parse(text).map_err(|bad| Fault::new(bad.to_string()))?);
+        let text = answer.secret_string.map(Zeroizing::new);
+        let text = text.ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
+        let keyring = Arc::new(Keyring::parse(&text).map_err(|bad| Fault::new(bad.to_string()))?);
         if let Ok(mut kept) = self.kept.write() {
             *kept = Some(Kept { keyring: Arc::clone(&keyring), read_at: now });
         }

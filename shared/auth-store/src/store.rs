@@ -13,7 +13,8 @@ use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
-    ReturnValue, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
+    ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
+    WriteRequest,
 };
 use moka::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
@@ -408,18 +409,24 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a record if there is none under its key. Whether it was written.
+    /// Writes a record if there is none under its key.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn add(&self, record: &Record) -> Result<bool, Fault> {
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(record.item()?));
-        match Box::pin(put.condition_expression("attribute_not_exists(pk)").send()).await {
-            Ok(_) => Ok(true),
-            Err(e) if e.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-                Ok(false)
-            }
-            Err(e) => Err(Fault::new(format!("DynamoDB PutItem: {}", kind(&e)))),
+    pub async fn add(&self, record: &Record) -> Result<Added, Fault> {
+        let item = record.item()?;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone()));
+        let put = put
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = Box::pin(put.send()).await else { return Ok(Added::New) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(there)) => match there.item() {
+                // Or our own write, whose answer was lost.
+                Some(there) if *there == item => Ok(Added::Same),
+                _ => Ok(Added::Other),
+            },
+            _ => Err(Fault::new(format!("DynamoDB PutItem: {}", kind(&error)))),
         }
     }
 
@@ -486,6 +493,17 @@ fn joined(done: Option<Result<Result<usize, Fault>, JoinError>>) -> Result<usize
 struct Role {
     name: RoleName,
     scopes: Vec<Scope>,
+}
+
+/// What became of a record that was to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It was written.
+    New,
+    /// The very same is there.
+    Same,
+    /// Another is there, and stays.
+    Other,
 }
 
 /// A record to write.

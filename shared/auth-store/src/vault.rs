@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub const CURRENT: &str = "AWSCURRENT";
 /// The label of the version that was in use before; Secrets Manager sets it.
 pub const PREVIOUS: &str = "AWSPREVIOUS";
-/// The label of the version that a rotation is making.
+/// The label of the version that a rotation is making. Secrets Manager takes it away when the version comes into use.
 pub const PENDING: &str = "AWSPENDING";
 
 /// One secret and its versions.
@@ -52,10 +52,11 @@ impl Vault {
     /// The text of a version; none, if it has none yet.
     ///
     /// # Errors
-    /// If Secrets Manager does not answer.
+    /// If Secrets Manager does not answer, or the version holds something that is no text.
     pub async fn text(&self, version: &str) -> Result<Option<Zeroizing<String>>, Fault> {
         let answer = self.client.get_secret_value().secret_id(&self.secret_id).version_id(version).send().await;
         match answer {
+            Ok(answer) if answer.secret_binary.is_some() => Err(Fault::new("the secret holds no text")),
             Ok(answer) => Ok(answer.secret_string.map(Zeroizing::new)),
             Err(error)
                 if error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception) =>
@@ -66,14 +67,14 @@ impl Vault {
         }
     }
 
-    /// Writes a version that is not in use yet. `false` if it is there already, with another text: then somebody else
-    /// wrote it, and it stays.
+    /// Writes a version that is not in use yet, under a label. `false` if it is there already, with another text: then
+    /// somebody else wrote it, and it stays.
     ///
     /// # Errors
     /// If Secrets Manager does not answer.
-    pub async fn put_pending(&self, version: &str, text: &str) -> Result<bool, Fault> {
+    pub async fn put(&self, version: &str, text: &str, label: &str) -> Result<bool, Fault> {
         let put = self.client.put_secret_value().secret_id(&self.secret_id).client_request_token(version);
-        match put.secret_string(text).version_stages(PENDING).send().await {
+        match put.secret_string(text).version_stages(label).send().await {
             Ok(_) => Ok(true),
             Err(error) if error.as_service_error().is_some_and(PutSecretValueError::is_resource_exists_exception) => {
                 Ok(false)
@@ -109,7 +110,12 @@ impl Vault {
             .set_remove_from_version_id(from.map(str::to_owned))
             .send()
             .await;
-        let failed = |e| Fault::new(format!("Secrets Manager UpdateSecretVersionStage: {}", kind(&e)));
-        moved.map(|_| ()).map_err(failed)
+        let Err(error) = moved else { return Ok(()) };
+        // The answer to a call that was done may have been lost, and the call repeated in vain.
+        let labels = self.labels().await?;
+        match to.map_or(labels.holder(label) != from, |to| labels.holder(label) == Some(to)) {
+            true => Ok(()),
+            false => Err(Fault::new(format!("Secrets Manager UpdateSecretVersionStage: {}", kind(&error)))),
+        }
     }
 }

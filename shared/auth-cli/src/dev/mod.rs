@@ -67,6 +67,8 @@ struct Inputs {
     apis: Vec<Api>,
     gateways: Vec<GatewayApi>,
     issuer: String,
+    /// What an engineer would want to know of the documents before they go to AWS.
+    open_on_aws: Vec<String>,
     /// The seed is the demo's.
     is_demo: bool,
 }
@@ -87,10 +89,11 @@ impl Inputs {
         };
         let issuer = seed.issuer.clone().unwrap_or_else(|| url.to_owned());
         let (apis, documents) = seed::apis(&seed, &folder, &given, &issuer)?;
+        let open_on_aws = documents.iter().flat_map(Source::open_on_aws).collect();
         let ttl = arguments.gateway_ttl;
         let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer, ttl));
         let gateways = gateways.collect::<Result<_, _>>()?;
-        Ok(Self { seed, folder, apis, gateways, issuer, is_demo: arguments.seed.is_none() })
+        Ok(Self { seed, folder, apis, gateways, issuer, open_on_aws, is_demo: arguments.seed.is_none() })
     }
 }
 
@@ -98,11 +101,11 @@ impl Inputs {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let listener = listen(arguments.port).await?;
     let url = format!("http://{}", listener.local_addr().map_err(broken)?);
-    let Inputs { seed, folder, apis, gateways, issuer, is_demo } = Inputs::read(&arguments, &url)?;
+    let Inputs { seed, folder, apis, gateways, issuer, open_on_aws, is_demo } = Inputs::read(&arguments, &url)?;
 
     let Data { database, secrets } = Data::open(arguments.data.as_deref())?;
     let is_new = !is_seeded(arguments.data.as_deref());
-    let keyring = open_keyring(&secrets, &seed, &folder)?;
+    let keyring = open_keyring(&secrets, &seed, &folder, is_new)?;
     seed::check_algorithms(&apis, &keyring)?;
 
     let engine = listen(0).await?;
@@ -159,6 +162,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     for name in seed.unknown_apis() {
         log.warn(&format!("the seed names API {name}, which it does not declare: nothing of it is ever allowed"));
     }
+    for warning in &open_on_aws {
+        log.warn(warning);
+    }
     for warning in gateway.apis.iter().flat_map(GatewayApi::lint) {
         log.warn(&warning);
     }
@@ -179,9 +185,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
 }
 
 /// The keyring of the secret store, made if it is not there.
-fn open_keyring(secrets: &Secrets, seed: &Seed, folder: &Path) -> Result<Keyring, Trouble> {
+fn open_keyring(secrets: &Secrets, seed: &Seed, folder: &Path, is_new: bool) -> Result<Keyring, Trouble> {
     let text = match secrets.current(SECRET) {
         Some(text) => text,
+        // Another one would have another pepper, and no credential in the table would count.
+        None if !is_new => {
+            return Err(Trouble::Usage(
+                "--data: the table is there, but its secrets are not; take another folder".into(),
+            ));
+        }
         None => {
             let text = new_keyring(seed, folder)?.to_text();
             secrets.put(SECRET, &text).map_err(Trouble::Broken)?;

@@ -75,8 +75,10 @@ impl Secrets {
         let result = self.state.lock().map_err(|_| INVALID).and_then(|mut state| {
             let mut next = state.clone();
             let answer = answer(&mut next, operation, input)?;
-            self.keep(&next)?;
-            *state = next;
+            if !matches!(operation, "GetSecretValue" | "DescribeSecret") {
+                self.keep(&next)?;
+                *state = next;
+            }
             Ok(answer)
         });
         match result {
@@ -163,19 +165,26 @@ fn answer(state: &mut BTreeMap<String, Secret>, operation: &str, input: &Value) 
             if to.is_some_and(|id| !secret.versions.contains_key(id)) {
                 return Err(NOT_FOUND);
             }
-            if holder.is_some() && text("RemoveFromVersionId") != holder.as_deref() && to != holder.as_deref() {
+            if text("RemoveFromVersionId") != holder.as_deref() {
                 return Err(ApiError("InvalidParameterException", "Say from which version the label is removed."));
             }
+            if stage == CURRENT && to.is_none() {
+                return Err(ApiError("InvalidParameterException", "AWSCURRENT can be moved, not removed."));
+            }
             move_stage(secret, stage, to);
+            if let Some(version) = to.filter(|_| stage == CURRENT).and_then(|id| secret.versions.get_mut(id)) {
+                // A rotation is complete when its version comes into use; the label goes in the same call.
+                version.stages.retain(|stage| stage != PENDING);
+            }
             Ok(json!({"ARN": arn(&name), "Name": name}))
         }
         "RotateSecret" => {
-            let pending = staged(secret, PENDING).map(|(id, _)| id);
-            if pending.is_some() && pending != staged(secret, CURRENT).map(|(id, _)| id) {
+            let id = token()?;
+            let under_way = staged(secret, PENDING).map(|(id, _)| id).filter(|pending| **pending != id);
+            if under_way.is_some() && under_way != staged(secret, CURRENT).map(|(id, _)| id) {
                 return Err(ApiError("InvalidRequestException", "A previous rotation isn't complete."));
             }
             // The version is there before the rotation function is asked for its text.
-            let id = token()?;
             secret.versions.entry(id.clone()).or_insert(Version { text: None, stages: Vec::new(), created_at: now });
             move_stage(secret, PENDING, Some(&id));
             Ok(json!({"ARN": arn(&name), "Name": name, "VersionId": id}))
@@ -188,7 +197,8 @@ fn staged<'a>(secret: &'a Secret, stage: &str) -> Option<(&'a String, &'a Versio
     secret.versions.iter().find(|(_, version)| version.stages.iter().any(|s| s == stage))
 }
 
-/// Moves a label. What loses `AWSCURRENT` gets `AWSPREVIOUS`; a version without a label is given up.
+/// Moves a label. What loses `AWSCURRENT` gets `AWSPREVIOUS`. A version without a label stays for whoever knows its id,
+/// as it does on AWS for a day at least.
 fn move_stage(secret: &mut Secret, stage: &str, to: Option<&str>) {
     let from = staged(secret, stage).map(|(id, _)| id.clone());
     if from.as_deref() == to {
@@ -203,7 +213,6 @@ fn move_stage(secret: &mut Secret, stage: &str, to: Option<&str>) {
     if stage == CURRENT && from.is_some() {
         move_stage(secret, PREVIOUS, from.as_deref());
     }
-    secret.versions.retain(|_, version| !version.stages.is_empty());
 }
 
 fn arn(name: &str) -> String {
