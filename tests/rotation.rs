@@ -33,6 +33,13 @@ impl<'a> Subject<'a> {
 
     async fn step(&self, step: &str, token: &str, now: Timestamp) -> Result<String, String> {
         let done = rotate_keyring::rotate(&self.engine.aws(), &event(step, &self.secret, token), now).await;
+        if step == "finishSecret" && done.is_ok() && self.engine.name == "moto" {
+            // AWS's documentation: AWSPENDING goes in the same call that moves AWSCURRENT. Moto leaves it.
+            let labels = self.vault.labels().await.unwrap();
+            if let Some(version) = labels.holder(PENDING).filter(|v| Some(*v) == labels.holder(CURRENT)) {
+                self.vault.take_label(PENDING, version).await.unwrap();
+            }
+        }
         done.map(|d| d.done).map_err(|e| e.to_string())
     }
 
