@@ -8,10 +8,10 @@ use auth_core::time::Timestamp;
 use auth_core::token::{MAX_LIFETIME_SECONDS, UnverifiedToken};
 use auth_store::gate::Gate;
 use auth_store::vault::{CURRENT, PENDING, PREVIOUS, Vault};
+use rotate_keyring::STEPS;
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
-const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
 
 fn event(step: &str, secret: &str, token: &str) -> Value {
     json!({"Step": step, "SecretId": secret, "ClientRequestToken": token})

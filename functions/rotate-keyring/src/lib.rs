@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
 
+/// The steps that Secrets Manager asks for, in its order.
+pub const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
+
 /// The label of the version that replaces a keyring after a leak, until it is in use and nothing else is at hand. Not
 /// Secrets Manager's own, which would take a version that is left behind for a rotation that goes on for ever.
 const FORCED: &str = "COUNTERSIGN-FORCED";
@@ -187,6 +190,8 @@ async fn force(vault: &Vault, token: &str, now: Timestamp) -> Result<String, Not
     if current != token {
         let Some(leaked) = in_use(vault, &labels).await? else { return not("there is no keyring yet") };
         let (document, changes) = leaked.forced(now, new_key)?;
+        // By itself: it has nothing to keep of what leaked, but must be one that works.
+        document.accepts(&document, now)?;
         done = told(&changes);
         if !vault.put(token, &document.to_text(), FORCED).await? {
             // An earlier try of this very call wrote it, and its label says so; or the token is that of another version.

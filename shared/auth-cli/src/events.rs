@@ -1,5 +1,6 @@
 //! `countersign events`: puts fresh tokens into the event files that carry some, because tokens expire.
 
+use crate::deployment;
 use crate::trouble::{Trouble, broken};
 use auth_core::decision::Deployment;
 use auth_core::ids::{ClientId, Environment, Jti, TenantId, Username};
@@ -7,10 +8,8 @@ use auth_core::issue::{Asked, Plan, plan_for_client, plan_for_customer, tenant_o
 use auth_core::jws::sign;
 use auth_core::keyring::Keyring;
 use auth_core::secret::{Digest, DigestOf, base64url};
-use auth_core::settings::Settings;
 use auth_core::time::Timestamp;
 use auth_edge::clock;
-use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use auth_store::store::Wanted;
 use aws_lc_rs::hmac;
@@ -52,14 +51,10 @@ struct Carried {
 
 /// Rewrites the files.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let read = |name: &str| std::env::var(name).ok();
-    let hint = "; `countersign dev` prints what to export";
-    let settings = Settings::read(read).map_err(|e| Trouble::Usage(format!("{e}{hint}")))?;
-    let aws = Aws::read(read).map_err(|e| Trouble::Usage(format!("{e}{hint}")))?;
-    if settings.environment == Environment::Live {
+    let gate = deployment::from_env()?;
+    if gate.environment == Environment::Live {
         return Err(Trouble::Usage("ENVIRONMENT: events carry tokens of test deployments only".into()));
     }
-    let gate = Gate::new(&aws, &settings);
     let list = arguments.folder.join(TOKENS);
     let in_list = |what: &dyn std::fmt::Display| Trouble::Usage(format!("{}: {what}", list.display()));
     let text = std::fs::read_to_string(&list).map_err(|e| in_list(&e))?;

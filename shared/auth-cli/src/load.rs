@@ -1,12 +1,11 @@
 //! `countersign seed`: imports a seed file into a deployment, on AWS or local.
 
+use crate::deployment;
 use crate::seed::{self, Made, Seed, Source};
 use crate::trouble::{Trouble, broken};
 use auth_core::api::Api;
 use auth_core::ids::ClientId;
-use auth_core::settings::Settings;
 use auth_edge::clock;
-use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use auth_store::store::{Added, Record, Wanted};
 use std::io::Write as _;
@@ -27,14 +26,12 @@ pub(crate) struct Arguments {
 
 /// Writes the records. APIs and roles replace those of their names; of the rest, what is there already stays.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let read = |name: &str| std::env::var(name).ok();
-    let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
-    let gate = Gate::new(&Aws::read(read).map_err(|e| Trouble::Usage(e.to_string()))?, &settings);
+    let gate = deployment::from_env()?;
     let seed = Seed::read(&arguments.file)?;
     let folder = arguments.file.parent().unwrap_or(Path::new(""));
     let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
-    check(&seed, &settings)?;
-    let (apis, sources) = seed::apis(&seed, folder, given.as_slice(), &settings.issuer)?;
+    check(&seed, &gate)?;
+    let (apis, sources) = seed::apis(&seed, folder, given.as_slice(), &gate.issuer)?;
     let keyring = gate.keyring.get(clock::now()).await.map_err(broken)?;
     seed::check_algorithms(&apis, &keyring)?;
     let (records, made) = seed::records(&seed, &apis, &keyring)?;
@@ -110,18 +107,18 @@ fn warn(seed: &Seed, sources: &[Source]) {
 }
 
 /// What a seed may say for `dev` only, or for another deployment.
-fn check(seed: &Seed, settings: &Settings) -> Result<(), Trouble> {
+fn check(seed: &Seed, gate: &Gate) -> Result<(), Trouble> {
     let wrong = |what: String| Err(Trouble::Usage(what));
     if seed.keyring.is_some() {
         return wrong("keyring: a deployment has its own, which its rotation function made".into());
     }
-    if seed.environment != settings.environment {
-        let (of_seed, of_deployment) = (seed.environment.as_str(), settings.environment.as_str());
+    if seed.environment != gate.environment {
+        let (of_seed, of_deployment) = (seed.environment.as_str(), gate.environment.as_str());
         return wrong(format!("environment: the seed is for {of_seed}, the deployment is {of_deployment}"));
     }
     match &seed.issuer {
-        Some(issuer) if *issuer != settings.issuer => {
-            wrong(format!("issuer: the seed says {issuer}, the deployment is {}", settings.issuer))
+        Some(issuer) if *issuer != gate.issuer => {
+            wrong(format!("issuer: the seed says {issuer}, the deployment is {}", gate.issuer))
         }
         _ => Ok(()),
     }

@@ -1,5 +1,6 @@
 //! The `countersign` command.
 
+mod deployment;
 mod dev;
 mod events;
 mod load;

@@ -33,9 +33,9 @@ pub(crate) fn broken(error: impl fmt::Display) -> Trouble {
 }
 
 /// Writes a file so that a reader finds it whole or not at all, and only its owner reads it. It holds credentials.
-pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension("partial");
-    write_private(&beside, text.as_bytes())?;
+    write_private(&beside, text)?;
     std::fs::rename(beside, path)
 }
 

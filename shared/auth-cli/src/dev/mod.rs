@@ -176,7 +176,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
             "dynamodb_endpoint": env.get("AWS_ENDPOINT_URL_DYNAMODB"),
             "secretsmanager_endpoint": env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), "env": env, "demo": demo,
         });
-        write_whole(path, &ready.to_string()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
+        write_whole(path, ready.to_string().as_bytes()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
         let _ = writeln!(std::io::stdout().lock(), "ready file written: {}", path.display());
     }
     wait_for_end().await;
@@ -345,7 +345,7 @@ async fn call_vault(request: Request<hyper::body::Incoming>, vault: &Arc<Vault>)
 /// Asks the rotation function for its four steps, as Secrets Manager does after it has answered.
 async fn run_rotation(vault: Arc<Vault>, started: Value) {
     let version = started.get("VersionId").and_then(Value::as_str).unwrap_or_default();
-    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+    for step in rotate_keyring::STEPS {
         let event = json!({"Step": step, "SecretId": started.get("ARN"), "ClientRequestToken": version});
         if rotate_keyring::handle(&vault.aws, &vault.gateway.log, &event, version).await.is_err() {
             return;

@@ -1,6 +1,6 @@
 //! A secret store that speaks the calls of Secrets Manager that are used here, with its staging labels.
 
-use crate::trouble::write_private;
+use crate::trouble::write_whole;
 use auth_core::time::Timestamp;
 use auth_edge::clock;
 use auth_store::vault::{CURRENT, PENDING, PREVIOUS};
@@ -91,9 +91,7 @@ impl Secrets {
         let Some(path) = &self.file else { return Ok(()) };
         let failed = |_| ApiError("InternalServiceError", "The file of secrets cannot be written.");
         let text = serde_json::to_vec(state).map_err(|_| INVALID)?;
-        let beside = path.with_extension("new");
-        write_private(&beside, &text).map_err(failed)?;
-        std::fs::rename(&beside, path).map_err(failed)
+        write_whole(path, &text).map_err(failed)
     }
 }
 
