@@ -143,6 +143,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     finish_seeding(arguments.data.as_deref())?;
     tokio::spawn(serve(listener, Arc::clone(&gateway)));
 
+    // Before it is said that it runs; until then a signal ends it at once, be the seed long.
+    let end = end().map_err(broken)?;
     let mut text = format!("listening on {url}\n");
     for made in &made {
         text.push_str(&format!("made for client {}: client_secret {}\n", made.client_id, made.secret.expose()));
@@ -176,10 +178,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
             "dynamodb_endpoint": env.get("AWS_ENDPOINT_URL_DYNAMODB"),
             "secretsmanager_endpoint": env.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), "env": env, "demo": demo,
         });
-        write_whole(path, ready.to_string().as_bytes()).map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
+        write_whole(path, ready.to_string().as_bytes())
+            .map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
         let _ = writeln!(std::io::stdout().lock(), "ready file written: {}", path.display());
     }
-    wait_for_end().await;
+    end.await;
     let _ = writeln!(std::io::stdout().lock(), "stopped");
     Ok(())
 }
@@ -361,17 +364,22 @@ fn answer(status: u16, body: &Value) -> Response<Full<Bytes>> {
     response
 }
 
-async fn wait_for_end() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+/// The end: Ctrl-C or a termination. Listened for from the call on, so that one that comes early is not lost.
+#[cfg(unix)]
+fn end() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    let _ = tokio::signal::ctrl_c().await;
+    })
+}
+
+#[cfg(not(unix))]
+fn end() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
