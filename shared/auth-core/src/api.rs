@@ -13,6 +13,9 @@ pub struct Api {
     pub name: ApiName,
     /// What stands in the `aud` of tokens for it (RFC 8707).
     pub audience: String,
+    /// Where it is served, for those who are told to call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The document that describes it. APIs of one document stand behind one gateway.
     pub document: String,
     /// How tokens for it are made.
@@ -80,6 +83,8 @@ pub enum Subject {
     Customer,
     /// The platform's own applications.
     Internal,
+    /// Who administers the requested tenant: applications that maintain tenants, and clients of that tenant itself.
+    Administrator,
 }
 
 /// Where a value stands in a request.

@@ -64,6 +64,13 @@ impl UnverifiedApiKey {
         Digest::of(pepper, DigestOf::ApiKey, self.text.expose())
     }
 
+    /// How the key begins, and its last four characters: what lists may show of it.
+    pub fn shown(&self) -> (String, String) {
+        let text = self.text.expose();
+        let last = text.get(text.len().saturating_sub(4)..).unwrap_or_default();
+        (format!("ak_{}_", self.environment.as_str()), last.to_owned())
+    }
+
     /// The key itself, to be shown once.
     pub fn into_secret(self) -> SecretText {
         self.text

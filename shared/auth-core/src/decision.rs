@@ -37,16 +37,38 @@ pub struct Check {
     /// What was found, where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
+    /// What was compared with what, where the trail is a detailed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<String>,
 }
 
 /// The checks of a decision, in order. The first that does not hold ends it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Trail(Vec<Check>);
+#[serde(transparent)]
+pub struct Trail {
+    checks: Vec<Check>,
+    #[serde(skip)]
+    detailed: bool,
+    #[serde(skip)]
+    compared: Option<String>,
+}
 
 impl Trail {
+    /// A trail that also says what was compared: for those who want to know, and pay for it.
+    pub fn detailed(detailed: bool) -> Self {
+        Self { detailed, ..Self::default() }
+    }
+
     /// The checks so far.
     pub fn checks(&self) -> &[Check] {
-        &self.0
+        &self.checks
+    }
+
+    /// Says what the next check compares.
+    fn compare(&mut self, what: impl FnOnce() -> String) {
+        if self.detailed {
+            self.compared = Some(what());
+        }
     }
 
     /// Notes a check that was made elsewhere, such as that of a signature.
@@ -55,7 +77,7 @@ impl Trail {
     /// Hands the refusal on.
     pub fn note<T>(&mut self, name: &'static str, result: Result<T, Reason>) -> Result<T, Reason> {
         let found = result.as_ref().err().map(|reason| reason.why.clone());
-        self.0.push(Check { name, passed: result.is_ok(), found });
+        self.checks.push(Check { name, passed: result.is_ok(), found, compared: self.compared.take() });
         result
     }
 
@@ -155,7 +177,7 @@ impl Rights {
     /// Whether no tenant is asked for: an application that maintains tenants, on an operation for such.
     pub(crate) fn is_above_tenants(&self, operation: &Operation) -> bool {
         let maintains = self.client.as_ref().is_some_and(|(_, kind)| *kind == ClientKind::MultiTenant);
-        maintains && operation.subject == Subject::Internal
+        maintains && matches!(operation.subject, Subject::Internal | Subject::Administrator)
     }
     /// How often the client may call.
     pub fn rate(&self) -> Option<Rate> {
@@ -180,12 +202,16 @@ pub fn establish_token(
     trail: &mut Trail,
 ) -> Result<Rights, Reason> {
     let environment = token.environment.unwrap_or(deployment.environment);
+    trail.compare(|| is_for(environment, deployment.environment));
     trail.check("environment", environment == deployment.environment, || {
         invalid(format!("a credential of the {} environment", environment.as_str()))
     })?;
     trail.check("token not revoked", !facts.revoked, || Reason::new(Refusal::TokenRevoked, "the jti was revoked"))?;
     let last = facts.last_seen.or(token.issued_at);
     if let Some(idle) = api.and_then(|api| api.token.idle_seconds) {
+        trail.compare(|| {
+            format!("last used {}, idle life {idle} s", last.map_or("never".into(), Timestamp::to_rfc3339))
+        });
         trail.check("token in use", last.is_some_and(|t| deployment.now.since(t) <= idle_limit(idle)), || {
             Reason::new(Refusal::TokenExpired, format!("not used for more than {idle} s"))
         })?;
@@ -210,6 +236,26 @@ pub fn establish_token(
     rights.last_seen = last;
     rights.expires_at = Some(token.expires_at);
     Ok(rights)
+}
+
+fn is_for(environment: Environment, deployment: Environment) -> String {
+    format!("the credential is for {}, the deployment {}", environment.as_str(), deployment.as_str())
+}
+
+/// Names, divided by spaces.
+fn list<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
+}
+
+/// What stands where a request is looked at; a caller's text is cut.
+fn said(found: &Found<'_>) -> String {
+    match found {
+        Found::One(text) => crate::audit::cut(text),
+        Found::Many => "more than one".to_owned(),
+        Found::Absent => "not there".to_owned(),
+        Found::Unseen => "out of sight".to_owned(),
+    }
 }
 
 fn issued_since(not_before: Option<Timestamp>, issued_at: Option<Timestamp>) -> Result<(), Reason> {
@@ -281,10 +327,14 @@ pub fn establish_key(
 ) -> Result<Rights, Reason> {
     let invalid = |why: &str| Reason::new(Refusal::InvalidApiKey, why);
     let key = trail.note("key known", key.ok_or_else(|| invalid("unknown key")))?;
+    trail.compare(|| format!("{}, of client {} for tenant {}", key.key_id, key.client_id, key.tenant));
     trail.check("key active", key.state == KeyLife::Active, || invalid("revoked key"))?;
+    let ends = key.expires_at.map_or("never".to_owned(), Timestamp::to_rfc3339);
+    trail.compare(|| format!("expires {ends}, now {}", deployment.now.to_rfc3339()));
     trail.check("key in time", !key.expires_at.is_some_and(|t| t.has_passed(deployment.now)), || {
         invalid("expired key")
     })?;
+    trail.compare(|| is_for(key.environment, deployment.environment));
     trail.check("environment", key.environment == deployment.environment, || {
         invalid("a key of the other environment")
     })?;
@@ -293,6 +343,7 @@ pub fn establish_key(
         Found::One(tenant) => *tenant == key.tenant.as_str(),
         Found::Absent | Found::Many => false,
     };
+    trail.compare(|| format!("the key is for {}, requested is {}", key.tenant, said(requested)));
     trail.check("key of the requested tenant", own, || invalid("not a key of the requested tenant"))?;
     let rights = establish_client(facts, Some(&key.tenant), catalog, deployment, trail, |client| {
         if client.client_id == key.client_id { Ok(()) } else { Err(invalid("not the client of the key")) }
@@ -319,9 +370,11 @@ pub(crate) fn establish_client(
     also: impl FnOnce(&Client) -> Result<(), Reason>,
 ) -> Result<Rights, Reason> {
     let client = trail.note("client known", facts.client.ok_or_else(|| invalid("unknown client")))?;
+    trail.compare(|| format!("client {} is {}", client.client_id, client.state.as_str()));
     trail.check("client active", client.state == ClientState::Active, || {
-        invalid(format!("the client is {}", if client.state == ClientState::Pending { "pending" } else { "suspended" }))
+        invalid(format!("the client is {}", client.state.as_str()))
     })?;
+    trail.compare(|| is_for(client.environment, deployment.environment));
     trail.check("environment of the client", client.environment == deployment.environment, || {
         invalid(format!("a client of the {} environment", client.environment.as_str()))
     })?;
@@ -438,14 +491,28 @@ pub fn authorize(
     let Matched { api, operation, parameters } = matched;
     check_surface(rights, api, operation, trail)?;
     if !rights.is_above_tenants(operation) {
+        trail.compare(|| match &rights.tenant {
+            Ok(tenant) => format!("tenant {} granted the client access", tenant.id),
+            Err(reason) => reason.why.clone(),
+        });
         let tenant = trail.note("tenant granted", rights.tenant.as_ref().map_err(Clone::clone))?;
+        trail.compare(|| {
+            let place = String::from(operation.tenant.clone());
+            format!(
+                "the credential acts for {}, {place} is {}",
+                tenant.id,
+                said(&request.at(&operation.tenant, parameters))
+            )
+        });
         trail.note("requested tenant", requested_tenant(&tenant.id, operation, request, parameters))?;
     }
     check_scope(rights, api, operation, trail)?;
     if let Some(source) = &operation.sku {
+        trail.compare(|| format!("{} against {}", said(&request.at(source, parameters)), list(&rights.skus)));
         trail.note("SKU", check_sku(&rights.skus, request.at(source, parameters)))?;
     }
     if let (Some(source), false) = (&operation.supplier, operation.guard) {
+        trail.compare(|| format!("{} among {}", said(&request.at(source, parameters)), list(&rights.suppliers)));
         trail.note("supplier", check_supplier(&rights.suppliers, request.at(source, parameters)))?;
     }
     Ok(Access { rights: rights.clone() })
@@ -476,6 +543,8 @@ pub fn meets_unseen_limits(rights: &Rights, operation: &Operation, request: &Req
 }
 
 fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
+    trail
+        .compare(|| format!("the operation takes {:?}, the credential is {:?}", operation.mechanism, rights.mechanism));
     trail.check("mechanism", rights.mechanism == operation.mechanism, || {
         let refusal =
             if operation.mechanism == Mechanism::ApiKey { Refusal::InvalidApiKey } else { Refusal::InvalidToken };
@@ -486,18 +555,30 @@ fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut 
         Subject::Customer => rights.token_use == TokenUse::Customer,
         Subject::Internal => rights.token_use == TokenUse::Internal,
         // A multi_tenant client is told that it has no grant, which is the truth.
-        Subject::Partner => kind.is_some(),
+        Subject::Partner | Subject::Administrator => kind.is_some(),
     };
+    trail.compare(|| {
+        format!("the operation is for {:?}, the credential of a {}", operation.subject, rights.token_use.as_str())
+    });
     trail.check("subject", fits, || {
         Reason::new(Refusal::WrongSubject, format!("a credential of a {}", rights.token_use.as_str()))
     })?;
+    trail.compare(|| format!("{} among {}", api.name, list(&rights.apis)));
     trail.check("API assigned", rights.apis.contains(&api.name), || {
         Reason::new(Refusal::EndpointNotAssigned, format!("API {} is not assigned", api.name))
     })?;
     let in_audience = rights.audience.as_ref().is_none_or(|aud| aud.contains(&api.audience));
+    trail.compare(|| {
+        let audience = rights.audience.as_ref().map_or("no audience".to_owned(), |aud| list(aud));
+        format!("{} among {audience}", api.audience)
+    });
     trail.check("audience", in_audience, || invalid(format!("aud does not name API {}", api.name)))?;
     // Otherwise whoever holds the secret of one API's HMAC key could make tokens for all others.
     let signed_right = rights.algorithm.is_none_or(|algorithm| algorithm == api.token.alg);
+    trail.compare(|| {
+        let signed = rights.algorithm.map_or("by the partner", Algorithm::as_str);
+        format!("the API wants {}, signed {signed}", api.token.alg.as_str())
+    });
     trail.check("algorithm of the API", signed_right, || {
         invalid(format!("not signed by {}, as API {} wants", api.token.alg.as_str(), api.name))
     })
@@ -522,12 +603,18 @@ fn requested_tenant(
 
 fn check_scope(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Trail) -> Result<(), Reason> {
     if let (Ok(tenant), false) = (&rights.tenant, rights.is_above_tenants(operation)) {
+        trail.compare(|| format!("{} among the APIs of tenant {}: {}", api.name, tenant.id, list(&tenant.apis)));
         trail.check("tenant has the API", tenant.apis.contains(&api.name), || {
             Reason::new(Refusal::EndpointNotAssigned, format!("tenant {} lacks API {}", tenant.id, api.name))
         })?;
     }
     let missing = |set: &Vec<Scope>| set.iter().find(|s| !rights.scopes.contains(*s)).cloned();
     let granted = operation.scopes.is_empty() || operation.scopes.iter().any(|set| missing(set).is_none());
+    trail.compare(|| {
+        let wanted: Vec<String> = operation.scopes.iter().map(|set| list(set)).collect();
+        let wanted = if wanted.is_empty() { "none".to_owned() } else { wanted.join(" or ") };
+        format!("wanted {wanted}; granted {}", list(&rights.scopes))
+    });
     trail.check("scope", granted, || {
         let scope = operation.scopes.first().and_then(missing);
         let why = format!("lacks {}", scope.as_ref().map_or("a scope", Scope::as_str));

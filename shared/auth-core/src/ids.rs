@@ -128,6 +128,11 @@ name!(
     KeyId, "key id", 1..=64, "1 to 64 of A-Z a-z 0-9 . _ -", plain
 );
 
+name!(
+    /// A name, a reason or a note, as people write it.
+    Label, "label", 1..=200, "1 to 200 characters without control characters", |c| !c.is_control()
+);
+
 fn sku_char(c: char) -> bool {
     plain(c) || matches!(c, '~' | ':' | '@' | '+' | '=')
 }
@@ -136,6 +141,14 @@ impl Jti {
     /// A new identifier of 128 random bits, in lower-case hex.
     pub fn from_random(bits: [u8; 16]) -> Self {
         Self(crate::secret::hex(&bits).into())
+    }
+}
+
+impl KeyId {
+    /// The name of the API key with this digest: enough of it to tell keys apart, too little to find the key by.
+    pub fn of(digest: &crate::secret::Digest) -> Self {
+        let short: String = digest.as_str().chars().take(12).collect();
+        Self(format!("key-{short}").into())
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Plan {
     tenant: Option<TenantId>,
     user_login: Option<UserLogin>,
     customer: Option<(CustomerId, String)>,
+    /// Tokens issued before are refused.
+    not_before: Option<Timestamp>,
 }
 
 /// The tenant that a request of this client is about, before anything is granted.
@@ -89,6 +91,7 @@ pub fn usable(client: &Client, deployment: Deployment) -> Result<(), &'static st
         () if client.environment != deployment.environment => Err("a client of the other environment"),
         () if client.state == ClientState::Pending => Err("the client is pending"),
         () if client.state == ClientState::Suspended => Err("the client is suspended"),
+        () if client.state != ClientState::Active => Err("the client was deleted"),
         () => Ok(()),
     }
 }
@@ -155,6 +158,7 @@ pub fn plan_for_client(
         tenant: rights.tenant().cloned(),
         user_login,
         customer: None,
+        not_before: client.tokens_not_before,
     })
 }
 
@@ -186,6 +190,7 @@ pub fn plan_for_customer(
         tenant: Some(customer.tenant.clone()),
         user_login: None,
         customer: Some((customer.customer_id.clone(), login_ref.to_owned())),
+        not_before: customer.tokens_not_before,
     })
 }
 
@@ -229,6 +234,8 @@ impl Plan {
     /// The claims.
     pub fn claims(self, issuer: &str, deployment: Deployment, jti: Jti) -> Claims {
         let now: Timestamp = deployment.now;
+        // A revocation counts from the next second on; what is issued after it, in the same second, says that one.
+        let issued_at = self.not_before.filter(|t| t.since(now) == 1).unwrap_or(now);
         let scope = self.scope();
         let (customer_id, login_ref) = self.customer.unzip();
         // A client without an API still gets a token (RFC 9068 wants an audience); every API refuses it.
@@ -238,9 +245,9 @@ impl Plan {
             sub: self.subject,
             aud: audience.into(),
             client_id: self.client_id,
-            iat: now,
+            iat: issued_at,
             nbf: now,
-            exp: now.plus(self.lifetime_seconds),
+            exp: issued_at.plus(self.lifetime_seconds),
             jti,
             scope,
             roles: self.roles,

@@ -136,6 +136,15 @@ impl KeyringDocument {
         self.pepper == other.pepper && self.sealing_key == other.sealing_key && !other.keys.iter().any(shares)
     }
 
+    /// Which keys there are and where each stands in its life; nothing of the keys themselves.
+    pub fn describe(&self) -> Value {
+        let keys = self.keys.iter().map(|key| {
+            json!({"kid": key.member("kid"), "alg": key.member("alg"), "state": key.state,
+                "since": key.since.to_rfc3339()})
+        });
+        json!({ "keys": keys.collect::<Vec<Value>>(), "rotation_due_at": self.due().map(Timestamp::to_rfc3339) })
+    }
+
     /// The text to store.
     pub fn to_text(&self) -> Zeroizing<String> {
         // Written into a buffer that never grows, because growing would leave parts of it behind.

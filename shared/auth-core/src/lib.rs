@@ -5,6 +5,7 @@
 //! crate; types that carry trust ([`token::VerifiedToken`], [`decision::Access`]) have private fields and are made
 //! in one place only.
 
+pub mod admin;
 pub mod api;
 pub mod api_key;
 pub mod audit;

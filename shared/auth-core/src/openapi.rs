@@ -153,7 +153,10 @@ impl<'a> Reader<'a> {
             None | Some("partner") => Subject::Partner,
             Some("customer") => Subject::Customer,
             Some("internal") => Subject::Internal,
-            Some(_) => return bad(in_place("x-countersign-subject"), "partner, customer or internal"),
+            Some("administrator") => Subject::Administrator,
+            Some(_) => {
+                return bad(in_place("x-countersign-subject"), "partner, customer, internal or administrator");
+            }
         };
         let scope_refusal_is_401 = match self.extension("x-countersign-refusal").map(Value::as_i64) {
             None | Some(Some(403)) => false,

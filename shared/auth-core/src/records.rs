@@ -1,7 +1,8 @@
 //! What the store knows, as values. The rules take them; the store reads and writes them.
 
 use crate::ids::{
-    ApiName, ClientId, ClientKind, CustomerId, Environment, KeyId, RoleName, Scope, SkuPattern, SupplierCode, TenantId,
+    ApiName, ClientId, ClientKind, CustomerId, Environment, KeyId, Label, RoleName, Scope, SkuPattern, SupplierCode,
+    TenantId,
 };
 use crate::password::StoredPassword;
 use crate::secret::{Digest, Sealed};
@@ -18,6 +19,20 @@ pub enum ClientState {
     Active,
     /// Stopped for a time.
     Suspended,
+    /// Gone for ever. The record stays, so that its name is never given to somebody else, who would inherit grants.
+    Deleted,
+}
+
+impl ClientState {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Deleted => "deleted",
+        }
+    }
 }
 
 /// An OAuth client.
@@ -38,7 +53,7 @@ pub struct Client {
     pub internal: bool,
     /// `client_credentials`, if it may ask for tokens.
     pub grant_types: Vec<GrantType>,
-    /// At most two, during a rotation.
+    /// At most two are live, during a rotation; the newest stands first.
     pub secrets: Vec<StoredSecret>,
     /// Present if the client may sign its own tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +85,9 @@ pub enum GrantType {
 pub struct StoredSecret {
     /// The keyed digest.
     pub digest: Digest,
+    /// When it was made, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
     /// When it stops being good; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -78,7 +96,7 @@ pub struct StoredSecret {
 /// The right to sign tokens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SelfSigning {
-    /// The HMAC secrets; at most two, during a rotation.
+    /// The HMAC secrets; at most two are live, during a rotation; the newest stands first.
     pub secrets: Vec<SealedSecret>,
     /// The longest `exp - iat`, in seconds.
     pub max_lifetime_seconds: i64,
@@ -89,6 +107,9 @@ pub struct SelfSigning {
 pub struct SealedSecret {
     /// The sealed text.
     pub sealed: Sealed,
+    /// When it was made, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
     /// When it stops being good; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -192,6 +213,131 @@ pub struct ApiKey {
     /// When it stops being good; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+}
+
+/// What lists say of an API key. It stands with the client, for administration; decisions do not read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyListing {
+    /// Names the key.
+    pub key_id: KeyId,
+    /// Whose key it is.
+    pub client_id: ClientId,
+    /// Under which the key's own record stands.
+    pub digest: Digest,
+    /// How the key begins.
+    pub prefix: String,
+    /// Its last four characters; unknown of keys that moved in by their digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_four: Option<String>,
+    /// What its owner calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// When it was issued or moved in.
+    pub created_at: Timestamp,
+    /// The key that it is to replace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<KeyId>,
+    /// The key that is to replace it, and when it would have expired without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<Replacement>,
+    /// Why it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Label>,
+}
+
+/// What replaces a key that is being rotated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The new key.
+    pub key_id: KeyId,
+    /// When the old one would have expired; it gets that back if the rotation is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
+}
+
+/// A person to write to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// The person's name.
+    pub name: Label,
+    /// Where mail reaches the person.
+    pub email: Email,
+    /// A number to call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Label>,
+}
+
+/// A mail address, as far as its form tells: something, an `@`, a domain (RFC 5321 section 4.1.2, without quoting).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Email(String);
+
+impl TryFrom<String> for Email {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let plain = |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '<' | '>' | '"' | ',');
+        match text.rsplit_once('@') {
+            Some((local, domain))
+                if !local.is_empty() && domain.contains('.') && text.len() <= 254 && text.chars().all(plain) =>
+            {
+                Ok(Self(text))
+            }
+            _ => Err("a mail address is needed"),
+        }
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> Self {
+        email.0
+    }
+}
+
+/// Who asked for a client, and what was agreed. Administration alone reads it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Registration {
+    /// The client.
+    pub client_id: ClientId,
+    /// What people call it.
+    pub name: Label,
+    /// The tenant through which access was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor: Option<TenantId>,
+    /// For contracts.
+    pub business: Contact,
+    /// For incidents.
+    pub technical: Contact,
+    /// Who looks after the partner on our side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_manager: Option<Label>,
+    /// The APIs that were asked for; those that are assigned stand in the client's record.
+    pub wanted_apis: Vec<ApiName>,
+    /// Since when each assigned API is, and by which agreement.
+    pub assigned: Vec<Assignment>,
+    /// When it was registered.
+    pub registered_at: Timestamp,
+    /// Why the client stands where it does: of the last suspension or deletion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Label>,
+    /// The client of the test environment that this one was promoted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<ClientId>,
+    /// The client of the live environment that this one was promoted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_to: Option<ClientId>,
+}
+
+/// An API that is assigned to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The API.
+    pub api: ApiName,
+    /// Since when.
+    pub since: Timestamp,
+    /// The agreement that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Label>,
 }
 
 /// An end user of one tenant's storefront.

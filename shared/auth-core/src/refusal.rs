@@ -30,6 +30,12 @@ pub enum Refusal {
     SupplierMismatch,
     /// The request does not meet the API's schema, or a header is malformed.
     InvalidRequest,
+    /// Administration: there is no such thing.
+    NotFound,
+    /// Administration: not as things stand; another step is due, or somebody else was faster.
+    Conflict,
+    /// Administration: it is not the version that `If-Match` names.
+    PreconditionFailed,
     /// More requests than agreed.
     RateLimited,
     /// Our own store or secret is not to be had.
@@ -38,7 +44,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of the catalogue.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::MissingToken,
         Self::InvalidToken,
         Self::TokenExpired,
@@ -51,6 +57,9 @@ impl Refusal {
         Self::WrongSubject,
         Self::SupplierMismatch,
         Self::InvalidRequest,
+        Self::NotFound,
+        Self::Conflict,
+        Self::PreconditionFailed,
         Self::RateLimited,
         Self::Unavailable,
     ];
@@ -79,6 +88,11 @@ impl Refusal {
                 (-40, "supplier_mismatch", 422, "The supplier header is missing or holds no code of this partner.")
             }
             Self::InvalidRequest => (-41, "invalid_request", 400, "The request does not meet the API's description."),
+            Self::NotFound => (-42, "not_found", 404, "There is no such thing here."),
+            Self::Conflict => (-43, "conflict", 409, "That cannot be done as things stand."),
+            Self::PreconditionFailed => {
+                (-44, "precondition_failed", 412, "It was changed since. Read it again, then change it.")
+            }
             Self::RateLimited => (-50, "rate_limited", 429, "Too many requests. Wait as Retry-After says."),
             Self::Unavailable => (-90, "unavailable", 503, "The service cannot decide at the moment. Try again."),
         }

@@ -45,6 +45,12 @@ pub enum DigestOf<'a> {
     ClientId,
     /// A username, at this tenant.
     Username(&'a str),
+    /// An entry of the audit of this chain.
+    AuditEntry(&'a str),
+    /// The name that a caller gave a request (`Idempotency-Key`).
+    IdempotencyKey(&'a str),
+    /// What a request asked for.
+    Request,
 }
 
 /// A keyed digest (HMAC-SHA-256 under the keyring's pepper) of a value of high entropy. For client secrets and API
@@ -55,14 +61,34 @@ pub enum DigestOf<'a> {
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of a value.
+    /// The digest of a value. Of client secrets and API keys it is that of their SHA-256, so that a system which kept no
+    /// more than those can move in ([`Self::of_sha256`]).
     pub fn of(pepper: &Pepper, kind: DigestOf<'_>, value: &str) -> Self {
+        match kind {
+            DigestOf::ClientSecret(_) | DigestOf::ApiKey => {
+                let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.as_bytes());
+                Self::keyed(pepper, kind, &hex(sha256.as_ref()))
+            }
+            _ => Self::keyed(pepper, kind, value),
+        }
+    }
+
+    /// The digest of a client secret or an API key of which another system kept the SHA-256, in hex.
+    pub fn of_sha256(pepper: &Pepper, kind: DigestOf<'_>, sha256: &str) -> Option<Self> {
+        let is_hex = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hex.then(|| Self::keyed(pepper, kind, &sha256.to_ascii_lowercase()))
+    }
+
+    fn keyed(pepper: &Pepper, kind: DigestOf<'_>, value: &str) -> Self {
         let mut mac = hmac::Context::with_key(&pepper.0);
         let (label, context) = match kind {
             DigestOf::ClientSecret(client) => ("client-secret", client),
             DigestOf::ApiKey => ("api-key", ""),
             DigestOf::ClientId => ("client-id", ""),
             DigestOf::Username(tenant) => ("username", tenant),
+            DigestOf::AuditEntry(chain) => ("audit-entry", chain),
+            DigestOf::IdempotencyKey(caller) => ("idempotency-key", caller),
+            DigestOf::Request => ("request", ""),
         };
         // No name can hold a zero byte, so no two triples give the same bytes.
         for part in [label.as_bytes(), b"\0", context.as_bytes(), b"\0", value.as_bytes()] {
@@ -79,6 +105,11 @@ impl Digest {
     /// The text that is stored.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A digest that was stored elsewhere, under the same pepper.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        from_base64url(text).is_some_and(|bytes| bytes.len() == 32).then(|| Self(text.to_owned()))
     }
 }
 
@@ -215,6 +246,11 @@ mod tests {
         assert!(!digest.matches(&Digest::of(&pepper, DigestOf::ApiKey, "s")), "another kind");
         assert!(!digest.matches(&Digest::of(&pepper, DigestOf::ClientSecret("c1"), "s\0")), "a zero byte more");
         assert!(!digest.matches(&Digest::of(&Pepper::new(&[2; 32]), DigestOf::ClientSecret("c1"), "s")), "pepper");
+        // The SHA-256 of "s", as another system would have kept it.
+        let sha256 = "043A718774C572BD8A25ADBEB1BFCD5C0256AE11CECF9F9C3F925D0E52BEAF89";
+        let moved = Digest::of_sha256(&pepper, DigestOf::ClientSecret("c1"), sha256).unwrap();
+        assert!(digest.matches(&moved), "moved in by its SHA-256");
+        assert!(Digest::of_sha256(&pepper, DigestOf::ApiKey, "043a").is_none(), "cut");
     }
 
     #[test]

@@ -38,3 +38,21 @@ impl Timestamp {
             .map(|t| Self(t.unix_timestamp()))
     }
 }
+
+/// A time as people and programs write it: RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rfc3339(pub Timestamp);
+
+impl<'de> Deserialize<'de> for Rfc3339 {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        let wrong = || serde::de::Error::custom("a time is written as 2026-12-01T00:00:00Z");
+        Timestamp::from_rfc3339(&text).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for Rfc3339 {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0.to_rfc3339())
+    }
+}

@@ -85,6 +85,7 @@ fn catalog(world: &Value) -> Catalog {
     let api = Api {
         name: "orders".parse().unwrap(),
         audience: "https://orders.example".into(),
+        url: None,
         document: "orders".into(),
         token: TokenSettings {
             alg: serde_json::from_value(world["alg"].clone()).unwrap(),

@@ -58,7 +58,8 @@ impl AuthorizerContext {
     pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
         let operation = matched.operation;
         let own = self.text("tenant");
-        if operation.subject != Subject::Internal && own.is_empty() {
+        let above_tenants = matches!(operation.subject, Subject::Internal | Subject::Administrator);
+        if !above_tenants && own.is_empty() {
             return Err(Reason::new(Refusal::TenantNotGranted, "a credential of no tenant"));
         }
         // Only claims say it; behind an authorizer of ours the kind has been judged.
@@ -66,7 +67,7 @@ impl AuthorizerContext {
             (_, "") => true,
             (Subject::Customer, kind) => kind == "customer",
             (Subject::Internal, kind) => kind == "internal",
-            (Subject::Partner, kind) => kind != "customer",
+            (Subject::Partner | Subject::Administrator, kind) => kind != "customer",
         };
         if !fits {
             return Err(Reason::new(Refusal::WrongSubject, "a token of another kind"));
@@ -164,6 +165,7 @@ mod tests {
         let api = Api {
             name: "t".parse().unwrap(),
             audience: "t".into(),
+            url: None,
             document: "t".into(),
             token: Default::default(),
             operations,

@@ -1,0 +1,489 @@
+//! The life of a client: registered, approved, suspended, resumed, promoted, deleted.
+
+use super::command::{ApproveClient, ChangeClient, RegisterClient};
+use super::{Authority, Fresh, Refused, secrets};
+use crate::api::Catalog;
+use crate::ids::{ApiName, ClientId, ClientKind, Environment, Label, RoleName};
+use crate::keyring::Keyring;
+use crate::records::{
+    Assignment, Client, ClientState, Contact, Grant, GrantState, GrantType, Registration, SelfSigning,
+};
+use crate::secret::{SecretText, hex};
+use crate::time::Timestamp;
+use crate::token::MAX_LIFETIME_SECONDS;
+use serde_json::{Value, json};
+
+/// The longest life of a partner-signed token where nothing else was said, in seconds.
+pub const SELF_SIGNED_SECONDS: i64 = 3600;
+
+/// What a registration makes.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    /// Pending, without secrets and without APIs.
+    pub client: Client,
+    /// Who asked.
+    pub registration: Registration,
+    /// What the sponsoring tenant is asked for.
+    pub grant: Option<Grant>,
+}
+
+/// That the names are those of APIs and roles that there are.
+///
+/// # Errors
+/// Names the first that is not.
+pub fn known(catalog: &Catalog, apis: &[ApiName], roles: &[RoleName]) -> Result<(), Refused> {
+    if let Some(api) = apis.iter().find(|name| !catalog.apis.contains_key(name)) {
+        return Err(Refused::invalid(format!("apis: there is no API {api}")));
+    }
+    match roles.iter().find(|name| !catalog.roles.contains_key(name)) {
+        Some(role) => Err(Refused::invalid(format!("roles: there is no role {role}"))),
+        None => Ok(()),
+    }
+}
+
+/// Registers. A tenant registers partners of its own; what is internal, an operator marks so.
+///
+/// # Errors
+/// Names the field.
+pub fn register(
+    asked: RegisterClient,
+    authority: &Authority,
+    environment: Environment,
+    catalog: &Catalog,
+    now: Timestamp,
+    fresh: &Fresh,
+) -> Result<Registered, Refused> {
+    let invalid = |text: &str| Err(Refused::invalid(text));
+    if *authority != Authority::Operator {
+        let own = [asked.client_id.is_some(), asked.environment.is_some(), asked.rate.is_some(), asked.internal];
+        if own.contains(&true) || asked.kind != ClientKind::SingleTenant || asked.self_signing {
+            let what = "client_id, environment, rate, internal, self_signing and other kinds than single_tenant";
+            return Err(Refused::forbidden(format!("{what} are an operator's to say.")));
+        }
+    }
+    known(catalog, &asked.apis, &asked.roles)?;
+    match (asked.kind, &asked.tenant) {
+        (ClientKind::SingleTenant, None) => return invalid("tenant: a single_tenant client has one"),
+        (ClientKind::MultiTenant, Some(_)) => return invalid("tenant: a multi_tenant client has none"),
+        _ => {}
+    }
+    if asked.kind != ClientKind::SingleTenant && !asked.internal {
+        return invalid("internal: only the platform's own applications are dynamic_tenant or multi_tenant; say so");
+    }
+    if asked.kind == ClientKind::SingleTenant && asked.internal {
+        return invalid("internal: a single_tenant client is a partner's");
+    }
+    if asked.kind == ClientKind::MultiTenant {
+        let of_grants = [asked.scopes.is_empty(), asked.skus.is_empty(), asked.suppliers.is_empty()];
+        if of_grants.contains(&false) || asked.not_after.is_some() {
+            return invalid("scopes, skus, suppliers, not_after: a multi_tenant client has roles alone");
+        }
+    }
+    if asked.grant_types.is_empty() && !asked.self_signing {
+        return invalid("grant_types: a client that neither asks for tokens nor signs them has no use");
+    }
+    let client_id = match asked.client_id {
+        Some(id) => id,
+        None => made_id(&asked.name, fresh).ok_or_else(|| Refused::invalid("name: letters or digits are needed"))?,
+    };
+    let multi = asked.kind == ClientKind::MultiTenant;
+    let client = Client {
+        client_id: client_id.clone(),
+        kind: asked.kind,
+        tenant: asked.tenant.clone().filter(|_| asked.kind == ClientKind::SingleTenant),
+        environment: asked.environment.unwrap_or(environment),
+        state: ClientState::Pending,
+        internal: asked.internal,
+        grant_types: asked.grant_types,
+        secrets: Vec::new(),
+        self_signing: asked
+            .self_signing
+            .then(|| SelfSigning { secrets: Vec::new(), max_lifetime_seconds: SELF_SIGNED_SECONDS }),
+        requires_user_login: asked.requires_user_login,
+        rate: asked.rate,
+        // Least privilege: what was asked for is assigned when the operator approves.
+        apis: Vec::new(),
+        roles: if multi { asked.roles.clone() } else { Vec::new() },
+        tokens_not_before: None,
+    };
+    let grant = asked.tenant.clone().map(|tenant| Grant {
+        client_id: client_id.clone(),
+        tenant,
+        state: GrantState::Requested,
+        scopes: asked.scopes,
+        roles: asked.roles,
+        skus: asked.skus,
+        suppliers: asked.suppliers,
+        not_after: asked.not_after.map(|t| t.0),
+    });
+    let registration = Registration {
+        client_id,
+        name: asked.name,
+        sponsor: asked.tenant,
+        business: asked.contacts.business,
+        technical: asked.contacts.technical,
+        account_manager: asked.account_manager,
+        wanted_apis: asked.apis,
+        assigned: Vec::new(),
+        registered_at: now,
+        reason: None,
+        promoted_from: None,
+        promoted_to: None,
+    };
+    Ok(Registered { client, registration, grant })
+}
+
+/// A client id of our own: `[a-z0-9-]`, readable, and not to be guessed before it is made.
+fn made_id(name: &Label, fresh: &Fresh) -> Option<ClientId> {
+    let mut slug = String::new();
+    for c in name.as_str().chars() {
+        match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9') => slug.push(c),
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+    }
+    let slug: String = slug.trim_matches('-').chars().take(40).collect();
+    let slug = if slug.is_empty() { "client".to_owned() } else { slug };
+    format!("{slug}-{}", hex(&fresh.id)).parse().ok()
+}
+
+/// Why a client is not put into use yet, or may not be changed: the step that is due.
+fn not_in(client: &Client, wanted: &str) -> Refused {
+    Refused::conflict(match client.state {
+        ClientState::Pending => format!("The client is pending, so it cannot be {wanted}. Due: approve it."),
+        ClientState::Active => format!("The client is active, so it cannot be {wanted}."),
+        ClientState::Suspended => format!("The client is suspended, so it cannot be {wanted}. Due: resume it."),
+        ClientState::Deleted => format!("The client was deleted, so it cannot be {wanted}. Due: register another."),
+    })
+}
+
+/// Approves: the client is active, has its APIs, and gets the secrets that it lacks. `sponsor` is the grant of the
+/// tenant that sponsors it.
+///
+/// # Errors
+/// If it is not pending, or its tenant has not approved yet.
+pub fn approve(
+    mut client: Client,
+    registration: Option<Registration>,
+    sponsor: Option<&Grant>,
+    asked: ApproveClient,
+    catalog: &Catalog,
+    keyring: &Keyring,
+    now: Timestamp,
+    fresh: &Fresh,
+) -> Result<(Client, Option<Registration>, Vec<(&'static str, SecretText)>), Refused> {
+    if client.state != ClientState::Pending {
+        return Err(not_in(&client, "approved"));
+    }
+    let sponsored = registration.as_ref().map_or(client.tenant.as_ref(), |r| r.sponsor.as_ref());
+    if let Some(tenant) = sponsored {
+        let due = |what: &str| {
+            let text = format!("{what} Due: the tenant approves the grant of client {} to {tenant}.", client.client_id);
+            Err(Refused::conflict(text))
+        };
+        match sponsor.filter(|g| g.tenant == *tenant && g.client_id == client.client_id).map(|g| g.state) {
+            Some(GrantState::Approved) => {}
+            Some(GrantState::Requested) => return due(&format!("Tenant {tenant} has not approved yet.")),
+            Some(GrantState::Revoked) => {
+                return due(&format!("Tenant {tenant} has revoked its grant; request it again."));
+            }
+            None => return due(&format!("Tenant {tenant} has no grant; request it.")),
+        }
+    }
+    let wanted = registration.as_ref().map_or_else(|| client.apis.clone(), |r| r.wanted_apis.clone());
+    let apis = asked.apis.unwrap_or(wanted);
+    known(catalog, &apis, &[])?;
+    let registration = registration.map(|r| assign(r, &apis, asked.agreement.as_ref(), now));
+    client.apis = apis;
+    client.state = ClientState::Active;
+    let secrets = equip(&mut client, keyring, now, fresh)?;
+    Ok((client, registration, secrets))
+}
+
+/// Makes the secrets that a client lacks.
+fn equip(
+    client: &mut Client,
+    keyring: &Keyring,
+    now: Timestamp,
+    fresh: &Fresh,
+) -> Result<Vec<(&'static str, SecretText)>, Refused> {
+    let mut made = Vec::new();
+    let id = client.client_id.clone();
+    if client.grant_types.contains(&GrantType::ClientCredentials) && client.secrets.is_empty() {
+        let secret = secrets::made("cs", &fresh.secret);
+        client.secrets.push(secrets::stored(keyring, &id, &secret, now));
+        made.push(("client_secret", secret));
+    }
+    if let Some(right) = client.self_signing.as_mut().filter(|right| right.secrets.is_empty()) {
+        let secret = secrets::made("ss", &fresh.signing);
+        let [nonce, _] = fresh.nonces;
+        right.secrets.push(secrets::sealed(keyring, &id, &secret, nonce, now)?);
+        made.push(("signing_secret", secret));
+    }
+    Ok(made)
+}
+
+/// Notes which APIs are assigned; one that was already keeps its date.
+fn assign(mut registration: Registration, apis: &[ApiName], agreement: Option<&Label>, now: Timestamp) -> Registration {
+    let before = std::mem::take(&mut registration.assigned);
+    registration.assigned = apis
+        .iter()
+        .map(|api| match before.iter().find(|a| a.api == *api) {
+            Some(there) => there.clone(),
+            None => Assignment { api: api.clone(), since: now, agreement: agreement.cloned() },
+        })
+        .collect();
+    registration
+}
+
+/// Changes what an operator says of a client.
+///
+/// # Errors
+/// Names the field, or says that the client is gone.
+pub fn change(
+    mut client: Client,
+    mut registration: Option<Registration>,
+    asked: ChangeClient,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<(Client, Option<Registration>), Refused> {
+    if client.state == ClientState::Deleted {
+        return Err(not_in(&client, "changed"));
+    }
+    known(catalog, asked.apis.as_deref().unwrap_or_default(), asked.roles.as_deref().unwrap_or_default())?;
+    if let Some(roles) = asked.roles {
+        if client.kind != ClientKind::MultiTenant {
+            return Err(Refused::invalid("roles: only a multi_tenant client has roles of its own; change its grants"));
+        }
+        client.roles = roles;
+    }
+    if let Some(apis) = asked.apis {
+        if client.state == ClientState::Pending {
+            return Err(Refused::conflict("The client is pending. Due: approve it, and say its APIs then."));
+        }
+        registration = registration.map(|r| assign(r, &apis, asked.agreement.as_ref(), now));
+        client.apis = apis;
+    }
+    if let Some(seconds) = asked.max_lifetime_seconds {
+        let Some(right) = &mut client.self_signing else {
+            return Err(Refused::invalid("max_lifetime_seconds: the client does not sign its own tokens"));
+        };
+        if !(1..=MAX_LIFETIME_SECONDS).contains(&seconds) {
+            return Err(Refused::invalid(format!("max_lifetime_seconds: from 1 to {MAX_LIFETIME_SECONDS}")));
+        }
+        right.max_lifetime_seconds = seconds;
+    }
+    client.rate = asked.rate.unwrap_or(client.rate);
+    client.requires_user_login = asked.requires_user_login.unwrap_or(client.requires_user_login);
+    if asked.contacts.is_some() || asked.account_manager.is_some() {
+        let Some(registration) = &mut registration else {
+            return Err(Refused::conflict("The client was imported without a registration, so it has no contacts."));
+        };
+        if let Some(contacts) = asked.contacts {
+            (registration.business, registration.technical) = (contacts.business, contacts.technical);
+        }
+        registration.account_manager = asked.account_manager.or(registration.account_manager.take());
+    }
+    Ok((client, registration))
+}
+
+/// Suspends an active client.
+///
+/// # Errors
+/// If it is not active.
+pub fn suspend(mut client: Client) -> Result<Client, Refused> {
+    match client.state {
+        ClientState::Active => {
+            client.state = ClientState::Suspended;
+            Ok(client)
+        }
+        _ => Err(not_in(&client, "suspended")),
+    }
+}
+
+/// Resumes a suspended client.
+///
+/// # Errors
+/// If it is not suspended.
+pub fn resume(mut client: Client) -> Result<Client, Refused> {
+    match client.state {
+        ClientState::Suspended => {
+            client.state = ClientState::Active;
+            Ok(client)
+        }
+        _ => Err(not_in(&client, "resumed")),
+    }
+}
+
+/// Deletes: nothing of it counts any more, and nobody gets its name.
+///
+/// # Errors
+/// If it was deleted before.
+pub fn delete(mut client: Client) -> Result<Client, Refused> {
+    if client.state == ClientState::Deleted {
+        return Err(not_in(&client, "deleted"));
+    }
+    client.state = ClientState::Deleted;
+    client.secrets.clear();
+    client.self_signing = None;
+    client.apis.clear();
+    client.roles.clear();
+    client.rate = None;
+    Ok(client)
+}
+
+/// Promotes: the live client of a test client, with credentials of its own and the same APIs. Grants are copied by the
+/// caller, one by one.
+///
+/// # Errors
+/// If it is not an active test client, or was promoted before.
+pub fn promote(
+    from: &Client,
+    registration: Option<&Registration>,
+    new_client_id: Option<ClientId>,
+    keyring: &Keyring,
+    now: Timestamp,
+    fresh: &Fresh,
+) -> Result<(Client, Option<Registration>, Vec<(&'static str, SecretText)>), Refused> {
+    if from.environment == Environment::Live {
+        return Err(Refused::conflict("The client is of the live environment already."));
+    }
+    if from.state != ClientState::Active {
+        return Err(not_in(from, "promoted"));
+    }
+    if let Some(to) = registration.and_then(|r| r.promoted_to.as_ref()) {
+        let text =
+            format!("The client was promoted to {to} before. Due: rotate the secrets of that one, or delete it.");
+        return Err(Refused::conflict(text));
+    }
+    let made = || {
+        let stem: String = from.client_id.as_str().chars().take(100).collect();
+        let stem: Label = stem.parse().map_err(|_| Refused::invalid("client_id"))?;
+        let name: Label = format!("{stem} live").parse().map_err(|_| Refused::invalid("client_id"))?;
+        made_id(&name, fresh).ok_or_else(|| Refused::invalid("client_id"))
+    };
+    let id = new_client_id.map_or_else(made, Ok)?;
+    let mut client = Client {
+        client_id: id.clone(),
+        environment: Environment::Live,
+        secrets: Vec::new(),
+        self_signing: from
+            .self_signing
+            .as_ref()
+            .map(|right| SelfSigning { secrets: Vec::new(), max_lifetime_seconds: right.max_lifetime_seconds }),
+        tokens_not_before: None,
+        ..from.clone()
+    };
+    let secrets = equip(&mut client, keyring, now, fresh)?;
+    let registration = registration.map(|r| Registration {
+        client_id: id,
+        registered_at: now,
+        promoted_from: Some(from.client_id.clone()),
+        assigned: client.apis.iter().map(|api| Assignment { api: api.clone(), since: now, agreement: None }).collect(),
+        reason: None,
+        ..r.clone()
+    });
+    Ok((client, registration, secrets))
+}
+
+fn contact(contact: &Contact) -> Value {
+    json!(contact)
+}
+
+/// What is shown of a client, and written into the audit: no secret, no digest.
+pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp) -> Value {
+    let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
+    let mut view = json!({
+        "client_id": client.client_id,
+        "kind": client.kind,
+        "tenant": client.tenant,
+        "environment": client.environment,
+        "state": client.state,
+        "internal": client.internal,
+        "grant_types": client.grant_types,
+        "secrets": secrets::view(&client.secrets, now),
+        "self_signing": client.self_signing.as_ref().map(|right| json!({
+            "max_lifetime_seconds": right.max_lifetime_seconds, "secrets": secrets::view(&right.secrets, now)})),
+        "requires_user_login": client.requires_user_login,
+        "rate": client.rate,
+        "apis": client.apis,
+        "roles": client.roles,
+        "tokens_not_before": time(client.tokens_not_before),
+    });
+    if let (Some(r), Some(members)) = (registration, view.as_object_mut()) {
+        let assigned: Vec<Value> = r
+            .assigned
+            .iter()
+            .map(|a| json!({"api": a.api, "since": a.since.to_rfc3339(), "agreement": a.agreement}))
+            .collect();
+        let more = json!({
+            "name": r.name, "sponsor": r.sponsor,
+            "contacts": {"business": contact(&r.business), "technical": contact(&r.technical)},
+            "account_manager": r.account_manager, "wanted_apis": r.wanted_apis, "assigned": assigned,
+            "registered_at": r.registered_at.to_rfc3339(), "reason": r.reason,
+            "promoted_from": r.promoted_from, "promoted_to": r.promoted_to,
+        });
+        members.extend(more.as_object().cloned().unwrap_or_default());
+    }
+    view
+}
+
+/// What a partner needs to begin: ids, addresses, what it may do. The secrets, and [`curl`], are added the one time that
+/// they are there.
+pub fn pack(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str) -> Value {
+    let apis: Vec<Value> = client
+        .apis
+        .iter()
+        .filter_map(|name| catalog.apis.get(name))
+        .map(|api| json!({"name": api.name, "url": api.url, "audience": api.audience}))
+        .collect();
+    let mut suppliers: Vec<&str> = grants.iter().flat_map(|g| g.suppliers.iter().map(|s| s.as_str())).collect();
+    suppliers.sort_unstable();
+    suppliers.dedup();
+    let grants_shown: Vec<Value> = grants
+        .iter()
+        .filter(|g| g.state == GrantState::Approved)
+        .map(|g| {
+            json!({"tenant": g.tenant, "scopes": g.scopes, "roles": g.roles, "skus": g.skus, "suppliers": g.suppliers,
+                "not_after": g.not_after.map(Timestamp::to_rfc3339)})
+        })
+        .collect();
+    json!({
+        "client_id": client.client_id,
+        "environment": client.environment,
+        "kind": client.kind,
+        "tenant": client.tenant,
+        "issuer": issuer,
+        "token_url": token_url(issuer),
+        "jwks_url": format!("{issuer}/.well-known/jwks.json"),
+        "metadata_url": format!("{issuer}/.well-known/oauth-authorization-server"),
+        "apis": apis,
+        "grants": grants_shown,
+        "supplier_codes": suppliers,
+    })
+}
+
+/// A command that gets a token. The secret goes through curl's standard input: what stands among a command's arguments,
+/// every process of the machine can read.
+pub fn curl(client: &Client, grants: &[Grant], issuer: &str, secret: &SecretText) -> SecretText {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let tenant = match client.kind {
+        ClientKind::DynamicTenant => grants.first().map_or("TENANT", |g| g.tenant.as_str()),
+        _ => "",
+    };
+    let mut data = String::from(" -d grant_type=client_credentials");
+    if !tenant.is_empty() {
+        data.push_str(&format!(" -d tpl={tenant}"));
+    }
+    if client.requires_user_login {
+        data.push_str(" -d user_login=YOUR-USER");
+    }
+    let user = format!("{}:{}", quoted(client.client_id.as_str()), quoted(secret.expose()));
+    let url = token_url(issuer);
+    SecretText::new(format!("curl -sS --config -{data} {url} <<'END'\nuser = \"{user}\"\nEND\n"))
+}
+
+fn token_url(issuer: &str) -> String {
+    format!("{issuer}/oauth/token")
+}
