@@ -7,8 +7,8 @@ use auth_core::keyring::{Keyring, PENDING_SECONDS, PUBLISHED_SECONDS, RETIRED_SE
 use auth_core::time::Timestamp;
 use auth_core::token::{MAX_LIFETIME_SECONDS, UnverifiedToken};
 use auth_store::gate::Gate;
+use auth_store::rotation::STEPS;
 use auth_store::vault::{CURRENT, PENDING, PREVIOUS, Vault};
-use rotate_keyring::STEPS;
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -32,7 +32,7 @@ impl<'a> Subject<'a> {
     }
 
     async fn step(&self, step: &str, token: &str, now: Timestamp) -> Result<String, String> {
-        let done = rotate_keyring::rotate(&self.engine.aws(), &event(step, &self.secret, token), now).await;
+        let done = auth_store::rotation::rotate(&self.engine.aws(), &event(step, &self.secret, token), now).await;
         if step == "finishSecret" && done.is_ok() && self.engine.name == "moto" {
             // AWS's documentation: AWSPENDING goes in the same call that moves AWSCURRENT. Moto leaves it.
             let labels = self.vault.labels().await.unwrap();
@@ -118,7 +118,7 @@ async fn steps_may_come_as_they_like(engine: &Engine) {
     // What is no event is refused by name; what is no keyring is left as it is.
     for (bad, named) in [(json!({}), "Step"), (json!({"Step": "createSecret", "SecretId": "x"}), "ClientRequestToken")]
     {
-        let error = rotate_keyring::rotate(&engine.aws(), &bad, NOW).await.unwrap_err().to_string();
+        let error = auth_store::rotation::rotate(&engine.aws(), &bad, NOW).await.unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
     let foreign = Subject::new(engine, "foreign", r#"{"password":"somebody's"}"#).await;
@@ -216,7 +216,7 @@ async fn a_fault_leaves_a_keyring_that_works(engine: &Engine) {
             let mut failed = false;
             for step in steps {
                 let event = event(step, &subject.secret, &token_of(2));
-                failed = rotate_keyring::rotate(&through.aws(), &event, now).await.is_err();
+                failed = auth_store::rotation::rotate(&through.aws(), &event, now).await.is_err();
                 if failed {
                     break;
                 }

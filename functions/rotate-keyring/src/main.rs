@@ -2,8 +2,8 @@
 
 use auth_edge::report::Stdout;
 use auth_store::aws::Aws;
+use auth_store::rotation::NotRotated;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
-use rotate_keyring::NotRotated;
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
