@@ -1,11 +1,8 @@
 //! The authorization server's endpoints: tokens, revocation, metadata, keys.
 
-use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
-use auth_core::ids::ClientId;
-use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of, usable};
+use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of};
 use auth_core::keyring::Keyring;
-use auth_core::records::{Client, StoredSecret};
-use auth_core::secret::{Digest, DigestOf, SecretText};
+use auth_core::records::Client;
 use auth_core::time::Timestamp;
 use auth_core::token::UnverifiedToken;
 use auth_edge::http_request::{HttpRequest, walk};
@@ -158,8 +155,7 @@ async fn token(
     Ok(issued.response(parameters.format, asked.scope.is_some()))
 }
 
-/// Proves who the client is. Unknown, wrong, suspended, pending or of the other environment: one answer, and for
-/// each the same digest and the same comparison.
+/// Proves who the client is.
 async fn authenticate(
     gate: &Gate,
     keyring: &Keyring,
@@ -170,60 +166,9 @@ async fn authenticate(
     report: &mut Report,
 ) -> Result<(Fetched, Client), Stop> {
     let named = asked.tenant.and_then(|t| t.parse().ok());
-    let mut why = "unknown client";
-    let mut fetched: Option<(&ClientId, Fetched)> = None;
-    // Every spelling of the id counts, by its digest: people paste secrets where an id belongs.
-    let named_by = |id: &ClientId| Digest::of(&keyring.pepper, DigestOf::ClientId, id.as_str()).as_str().to_owned();
-    let mut attempts: Vec<Attempts> =
-        unverified.pairs.iter().map(|(id, _)| Attempts::new(CLIENTS_BY_NAME, named_by(id))).collect();
-    attempts.dedup();
-    attempts.push(Attempts::new(CLIENTS_BY_ADDRESS, http.source_ip.as_deref().unwrap_or_default()));
-    for (id, secret) in &unverified.pairs {
-        let have = match fetched.take() {
-            Some((same, have)) if same == id => have,
-            _ => {
-                let named = named.as_ref();
-                let wanted = Wanted { client: Some(id), tenant: named, attempts: &attempts, ..Wanted::default() };
-                gate.store.fetch(wanted, now).await?
-            }
-        };
-        let client = have.facts.client.clone();
-        // What a caller only claims is not written down.
-        report.line.client_id = client.as_ref().map(|c| c.client_id.to_string());
-        if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
-            why = if client.is_some() { "wrong secret" } else { why };
-            fetched = Some((id, have));
-            continue;
-        }
-        // State and environment are judged with the secret; the answer is the same, and takes the same way out.
-        match client.map(|client| usable(&client, gate.deployment(now)).map(|()| client)) {
-            Some(Ok(client)) => return Ok((have, client)),
-            Some(Err(not)) => why = not,
-            None => {}
-        }
-        fetched = Some((id, have));
-    }
-    let wait = fetched.and_then(|(_, have)| wait_seconds(&attempts, &have.failures, now));
-    gate.store.count_attempts(&attempts, 1, now).await?;
-    Err(wait.map_or_else(|| Refused::invalid_client(why), Refused::slow_down).into())
-}
-
-fn secret_matches(
-    keyring: &Keyring,
-    client: &ClientId,
-    secret: &SecretText,
-    stored: &[StoredSecret],
-    now: Timestamp,
-) -> bool {
-    let digest = Digest::of(&keyring.pepper, DigestOf::ClientSecret(client.as_str()), secret.expose());
-    // An unknown client's secret is compared as well, with what can never match.
-    let nobody = Digest::of(&keyring.pepper, DigestOf::ClientSecret(""), "");
-    let live = stored.iter().filter(|s| !s.expires_at.is_some_and(|t| t.has_passed(now)));
-    let mut matches = digest.matches(&nobody);
-    for stored in live {
-        matches |= digest.matches(&stored.digest);
-    }
-    matches
+    let address = http.source_ip.as_deref().unwrap_or_default();
+    let proven = gate.prove_client(keyring, &unverified.pairs, named.as_ref(), address, now, &mut report.line).await?;
+    proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down).into())
 }
 
 /// Revokes a token of the client's own (RFC 7009 section 2). A token that is not one, or not the client's, is

@@ -294,6 +294,20 @@ pub fn client_authentication(request: &Request, parameters: &Parameters) -> Resu
     }
 }
 
+/// The client that an `Authorization: Basic` header claims to be, and nothing else (RFC 6749 section 2.3.1).
+///
+/// # Errors
+/// If it is missing, there more than once, or malformed.
+pub fn basic_client(request: &Request) -> Result<UnverifiedClient, Refused> {
+    match request.header("authorization") {
+        Found::One(value) => {
+            basic_credentials(value).ok_or_else(|| Refused::invalid_client("malformed Basic credentials"))
+        }
+        Found::Many => Err(invalid("Authorization is there more than once.")),
+        Found::Absent | Found::Unseen => Err(Refused::invalid_client("no client authentication")),
+    }
+}
+
 /// Basic credentials (RFC 7617): base64, UTF-8, first colon divides. RFC 6749 section 2.3.1 wants both parts
 /// form-encoded before that; many clients do not. Both readings are given where they differ.
 fn basic_credentials(value: &str) -> Option<UnverifiedClient> {
