@@ -7,6 +7,7 @@ use auth_core::password::StoredPassword;
 use auth_core::records::ActiveState;
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
+use auth_edge::clock;
 use auth_edge::http_request::{HttpRequest, walk};
 use auth_edge::oauth::{Format, Issued, OAuthError, Parameters, Refused};
 use auth_edge::report::{Report, Sink};
@@ -71,6 +72,9 @@ async fn login(
     };
     report.line.customer_id = Some(customer.customer_id.to_string());
     gate.store.count_attempts(&attempts, -1, now).await?;
+    if stored.is_imported() {
+        renew(gate, &tenant.id, digest.as_str(), &stored, &password).await;
+    }
     let catalog = gate.store.catalog_for(&fetched).await?;
     let plan = match plan_for_customer(&customer, &tenant.apis, digest.as_str(), &catalog) {
         Ok(plan) => plan,
@@ -80,6 +84,16 @@ async fn login(
     let issued = Issued::sign(plan, &keyring, &gate.issuer, gate.deployment(now), &mut report.line);
     let issued = issued.map_err(|e| Fault(e.to_string()))?;
     Ok(Ok(issued.response(Format::Json, false)))
+}
+
+/// The password is at hand: a hash that moved in from another system gives way to one of ours. If that fails, the next
+/// login tries again.
+async fn renew(gate: &Gate, tenant: &TenantId, login_ref: &str, was: &StoredPassword, password: &SecretText) {
+    if let Ok(salt) = clock::random()
+        && let Some(new) = StoredPassword::hash(password, salt)
+    {
+        let _ = gate.store.renew_password(tenant, login_ref, was, &new).await;
+    }
 }
 
 type Credentials = (Option<TenantId>, Option<Username>, SecretText);

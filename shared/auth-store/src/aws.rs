@@ -2,12 +2,18 @@
 //! certificates are what usually makes a cold start slow. A function has its credentials in its environment.
 
 use crate::Fault;
+use auth_core::time::Timestamp;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
 use std::time::Duration;
 
@@ -20,6 +26,49 @@ const ATTEMPT: Duration = Duration::from_millis(800);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(500);
 const OPERATION: Duration = Duration::from_millis(2500);
+
+fn tls() -> Result<tls::TlsContext, Fault> {
+    let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    let context = tls::TlsContext::builder().with_trust_store(roots).build();
+    context.map_err(|_| Fault::new("the built-in certificates cannot be read"))
+}
+
+/// An answer to a plain request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The server's clock, if it said so.
+    pub date: Option<Timestamp>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Fetches a public document, of this product or of an emulator; for commands, never for decisions. No redirects.
+///
+/// # Errors
+/// If it does not answer within the time of one attempt, or the address is none.
+pub async fn fetch(url: &str) -> Result<Answer, Fault> {
+    let connector = Connector::builder()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_context(tls()?)
+        .build();
+    let mut request = HttpRequest::empty();
+    request.set_uri(url.to_owned()).map_err(|_| Fault::new("not an address"))?;
+    let answer = tokio::time::timeout(OPERATION, connector.call(request)).await;
+    let answer = answer.map_err(|_| Fault::new("timed out"))?.map_err(|_| Fault::new("no connection"))?;
+    let status = answer.status().as_u16();
+    let date = answer.headers().get("date").and_then(http_date);
+    let body = tokio::time::timeout(OPERATION, ByteStream::new(answer.into_body()).collect()).await;
+    let body = body.map_err(|_| Fault::new("timed out"))?.map_err(|_| Fault::new("the answer broke off"))?;
+    Ok(Answer { status, date, body: body.to_vec() })
+}
+
+/// `Date` (RFC 9110 section 5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    let time = DateTime::from_str(text, Format::HttpDate).ok()?;
+    Some(Timestamp(time.secs()))
+}
 
 /// Where AWS is and who we are there.
 #[derive(Clone)]
@@ -53,14 +102,9 @@ impl Aws {
         );
         let endpoint =
             |service: &str| given(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| given("AWS_ENDPOINT_URL"));
-        let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
-        let tls = tls::TlsContext::builder()
-            .with_trust_store(roots)
-            .build()
-            .map_err(|_| Fault::new("the built-in certificates cannot be read"))?;
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .tls_context(tls)
+            .tls_context(tls()?)
             .build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)

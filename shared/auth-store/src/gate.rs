@@ -15,7 +15,7 @@ use auth_core::decision::{
 use auth_core::ids::{ClientId, ClientKind, Environment, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::refusal::{Reason, Refusal};
-use auth_core::settings::Settings;
+use auth_core::settings::{LogLevel, Settings};
 use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedIssued, UnverifiedSelfSigned, UnverifiedToken};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct Gate {
     pub environment: Environment,
     /// Seconds that clocks may differ.
     pub clock_leeway_seconds: i64,
+    /// Whether trails say what was compared.
+    pub detailed: bool,
 }
 
 impl Gate {
@@ -48,6 +50,7 @@ impl Gate {
             issuer: settings.issuer.clone(),
             environment: settings.environment,
             clock_leeway_seconds: settings.clock_leeway_seconds,
+            detailed: settings.log_level == LogLevel::Debug,
         }
     }
 
@@ -72,7 +75,7 @@ impl Gate {
         now: Timestamp,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
-        let mut trail = Trail::default();
+        let mut trail = Trail::detailed(self.detailed);
         let token = trail.note("token there", token);
         let token = token.and_then(|text| trail.note("token in shape", UnverifiedToken::parse(text)));
         let rights = match token {
@@ -98,15 +101,48 @@ impl Gate {
         now: Timestamp,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
-        let mut trail = Trail::default();
+        let mut trail = Trail::detailed(self.detailed);
         let invalid = |_| Reason::new(Refusal::InvalidApiKey, "not the shape of an API key");
         let key = trail.note("key there", key);
         let key = key.and_then(|text| trail.note("key in shape", text.parse::<UnverifiedApiKey>().map_err(invalid)));
-        let rights = match key {
-            Ok(key) => self.key_holder(request, &key, now, &mut trail, line).await?,
-            Err(reason) => Err(reason),
+        let rights = match &key {
+            Ok(key) => self.key_holder(request, key, now, &mut trail, line).await?,
+            Err(reason) => Err(reason.clone()),
         };
-        self.finish(request, rights, trail, line).await
+        let verdict = self.finish(request, rights, trail, line).await?;
+        if let (Ok(_), Ok(key)) = (&verdict.access, &key) {
+            self.note_key(key, now).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Proves who holds an API key, whatever it is asked for: for what a holder does with its own key.
+    ///
+    /// # Errors
+    /// A fault of ours; never the caller's doing.
+    pub async fn key_owner(
+        &self,
+        key: Result<&str, Reason>,
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Result<Rights, Reason>, Fault> {
+        let invalid = |_| Reason::new(Refusal::InvalidApiKey, "not the shape of an API key");
+        let key = match key.and_then(|text| text.parse::<UnverifiedApiKey>().map_err(invalid)) {
+            Ok(key) => key,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        // A path of nobody's: no tenant is asked for, and no operation.
+        let nothing = Request { method: String::new(), path: String::new(), headers: None, query: None };
+        self.key_holder(&nothing, &key, now, &mut Trail::default(), line).await
+    }
+
+    /// Notes the use of a key, for lists. A table that does not take it is no reason to refuse the request.
+    async fn note_key(&self, key: &UnverifiedApiKey, now: Timestamp) -> Result<(), Fault> {
+        let digest = key.digest(&self.keyring.get(now).await?.pepper);
+        if self.store.is_use_unnoted(&digest, now) {
+            let _ = self.store.note_used(&digest, now).await;
+        }
+        Ok(())
     }
 
     async fn issued(

@@ -58,6 +58,11 @@ impl KeyringSource {
         }
     }
 
+    /// The name or the ARN of the secret.
+    pub fn secret_id(&self) -> &str {
+        &self.secret_id
+    }
+
     /// The keyring, at most [`FRESH_SECONDS`] old; if it cannot be read again, at most [`KEPT_SECONDS`], after which
     /// nothing is decided any more.
     ///

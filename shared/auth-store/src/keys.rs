@@ -1,7 +1,7 @@
 //! The keys of the one table. Nothing else spells them.
 
 use auth_core::backoff::Attempts;
-use auth_core::ids::{ApiName, ClientId, Jti, RoleName, TenantId};
+use auth_core::ids::{ApiName, ClientId, Jti, KeyId, RoleName, TenantId};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -56,6 +56,41 @@ impl Key {
     pub(crate) fn role(name: &RoleName) -> Self {
         Self::new("CATALOG", format!("ROLE#{name}"))
     }
+    // What administration reads, and decisions don't.
+    pub(crate) fn registration(client: &ClientId) -> Self {
+        Self::new(format!("CLIENT#{client}"), "REGISTRATION")
+    }
+    pub(crate) fn key_listing(client: &ClientId, key: &KeyId) -> Self {
+        Self::new(format!("CLIENT#{client}"), format!("KEY#{key}"))
+    }
+    pub(crate) fn used(digest: &Digest) -> Self {
+        Self::new(format!("USED#{}", digest.as_str()), "USED")
+    }
+    pub(crate) fn listed_client(client: &ClientId) -> Self {
+        Self::new("CLIENTS", format!("CLIENT#{client}"))
+    }
+    pub(crate) fn listed_tenant(tenant: &TenantId) -> Self {
+        Self::new("TENANTS", format!("TENANT#{tenant}"))
+    }
+    pub(crate) fn audit_head(chain: &str) -> Self {
+        Self::new(format!("AUDIT#{chain}"), "HEAD")
+    }
+    pub(crate) fn audit_entry(chain: &str, place: &str) -> Self {
+        Self::new(format!("AUDIT#{chain}"), format!("ENTRY#{place}"))
+    }
+    /// Where entries about a client are found, whatever their chain.
+    pub(crate) fn audit_of_client(client: &ClientId, place: &str, chain: &str) -> Self {
+        Self::new(format!("CLIENT#{client}"), format!("AUDIT#{place}#{chain}"))
+    }
+    /// Where entries of a day are found, whatever their chain.
+    pub(crate) fn audit_of_day(place: &str, chain: &str) -> Self {
+        let day: String = place.chars().take(10).collect();
+        Self::new(format!("AUDITDAY#{day}"), format!("AUDIT#{place}#{chain}"))
+    }
+    pub(crate) fn answered(name: &Digest) -> Self {
+        Self::new(format!("IDEMPOTENCY#{}", name.as_str()), "ANSWER")
+    }
+
     pub(crate) fn catalog_version(copy: u8) -> Self {
         Self::new(format!("CATALOG#{}", copy % VERSION_COPIES), "VERSION")
     }

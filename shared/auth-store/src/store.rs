@@ -6,8 +6,9 @@ use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
-use auth_core::ids::{ApiName, ClientId, Jti, RoleName, Scope, TenantId};
-use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, Tenant};
+use auth_core::ids::{ApiName, ClientId, Jti, Label, RoleName, Scope, TenantId};
+use auth_core::password::StoredPassword;
+use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -25,6 +26,9 @@ use tokio::task::{JoinError, JoinSet};
 
 /// How many answers and bindings are kept. Bounded, so that made-up names cannot fill the memory.
 const KEPT: u64 = 10_000;
+
+/// The use of a key is noted once in so many seconds.
+const USE_NOTED_SECONDS: i64 = 60;
 
 /// How often a batch that came back in part is asked again.
 const BATCH_TRIES: u32 = 4;
@@ -47,8 +51,8 @@ type Items = Arc<HashMap<Key, Item>>;
 
 /// The table, and what a process keeps of it.
 pub struct Store {
-    client: aws_sdk_dynamodb::Client,
-    table: String,
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) table: String,
     freshness: Freshness,
     catalog: RwLock<Option<(u64, Arc<Catalog>)>>,
     loading: Mutex<()>,
@@ -56,6 +60,8 @@ pub struct Store {
     /// Which client and tenant a key or a client belongs to. That never changes, so one trip can fetch all; what is
     /// fetched is what counts.
     bindings: Cache<String, (ClientId, TenantId)>,
+    /// When the use of a key was last noted by this process.
+    used: Cache<String, Timestamp>,
 }
 
 impl std::fmt::Debug for Store {
@@ -106,6 +112,7 @@ impl Store {
             loading: Mutex::new(()),
             answers: Cache::new(KEPT),
             bindings: Cache::new(KEPT),
+            used: Cache::new(KEPT),
         }
     }
 
@@ -229,7 +236,7 @@ impl Store {
         Ok(catalog)
     }
 
-    async fn catalog_version(&self) -> Result<u64, Fault> {
+    pub(crate) async fn catalog_version(&self) -> Result<u64, Fault> {
         let key = Key::catalog_version(0);
         let items = self.batch_get_now(vec![key.clone()]).await?;
         let version = items.get(&key).and_then(|item| number(item, "version")).unwrap_or_default();
@@ -271,7 +278,7 @@ impl Store {
         }
     }
 
-    async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
+    pub(crate) async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
         let mut items = HashMap::new();
         let mut asked = KeysAndAttributes::builder().consistent_read(true);
         for key in keys {
@@ -304,6 +311,35 @@ impl Store {
         let mut item = Key::seen(jti).into_item();
         item.insert("at".into(), AttributeValue::N(now.0.to_string()));
         self.put_until(item, expires_at).await
+    }
+
+    /// Notes that an API key was used, at most once a minute over all processes; for lists alone.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn note_used(&self, digest: &Digest, now: Timestamp) -> Result<(), Fault> {
+        let mut item = Key::used(digest).into_item();
+        item.insert("at".into(), AttributeValue::N(now.0.to_string()));
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(pk) OR #at < :before");
+        let put = put.expression_attribute_names("#at", "at");
+        let before = now.plus(-USE_NOTED_SECONDS).0.to_string();
+        match Box::pin(put.expression_attribute_values(":before", AttributeValue::N(before)).send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(Fault::new(format!("DynamoDB PutItem: {}", kind(&error)))),
+        }
+    }
+
+    /// Whether the use of a key is to be noted: this process has not done so for a minute.
+    pub(crate) fn is_use_unnoted(&self, digest: &Digest, now: Timestamp) -> bool {
+        let noted = self.used.get(digest.as_str()).is_some_and(|at| (0..USE_NOTED_SECONDS).contains(&now.since(at)));
+        if !noted {
+            self.used.insert(digest.as_str().to_owned(), now);
+        }
+        !noted
     }
 
     /// Revokes one token until it would have expired.
@@ -382,6 +418,93 @@ impl Store {
             .map_err(|e| Fault::new(format!("DynamoDB UpdateTimeToLive: {}", kind(&e))))
     }
 
+    /// How the table is made.
+    ///
+    /// # Errors
+    /// If there is none, or it may not be looked at.
+    pub async fn look(&self) -> Result<Look, Fault> {
+        let described = self.client.describe_table().table_name(&self.table).send().await;
+        let described = described.map_err(|e| Fault::new(format!("DynamoDB DescribeTable: {}", kind(&e))))?;
+        let table = described.table.ok_or_else(|| Fault::new("DynamoDB DescribeTable: no table"))?;
+        let keys: Vec<(&str, &KeyType)> =
+            table.key_schema().iter().map(|k| (k.attribute_name(), k.key_type())).collect();
+        let keys_are_right = keys == [("pk", &KeyType::Hash), ("sk", &KeyType::Range)];
+        let ttl = self.client.describe_time_to_live().table_name(&self.table).send().await;
+        let ttl = ttl.map_err(|e| Fault::new(format!("DynamoDB DescribeTimeToLive: {}", kind(&e))))?;
+        let expires = ttl.time_to_live_description.is_some_and(|d| d.attribute_name() == Some("ttl"));
+        Ok(Look { keys_are_right, expires })
+    }
+
+    /// Whether transactions are taken: one is given whose condition never holds. `false` if it was made nevertheless.
+    ///
+    /// # Errors
+    /// If it is not taken.
+    pub async fn may_write(&self) -> Result<bool, Fault> {
+        let built = |e| Fault::new(format!("DynamoDB TransactWriteItems: {e}"));
+        let never = "attribute_exists(pk) AND attribute_not_exists(pk)";
+        let item = Key::audit_head("doctor").into_item();
+        let put = Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression(never);
+        let items = vec![TransactWriteItem::builder().put(put.build().map_err(built)?).build()];
+        match Box::pin(self.client.transact_write_items().set_transact_items(Some(items)).send()).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) => Ok(true),
+            Err(error) => Err(Fault::new(format!("DynamoDB TransactWriteItems: {}", kind(&error)))),
+        }
+    }
+
+    /// The mark of an entry of the audit, by its number; none, if there is no such entry.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn audit_mark(&self, chain: &str, number: u64) -> Result<Option<String>, Fault> {
+        let wanted = format!("#{number:012}");
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(Key::audit_head(chain).pk))
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
+            let text = |name: &str| item.get(name).and_then(|v| v.as_s().ok());
+            if text("sk").is_some_and(|sk| sk.ends_with(&wanted)) {
+                return Ok(text("mark").cloned());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Replaces the hash of a password that moved in by one of ours, unless it was changed in between.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn renew_password(
+        &self,
+        tenant: &TenantId,
+        login_ref: &str,
+        was: &StoredPassword,
+        new: &StoredPassword,
+    ) -> Result<(), Fault> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::customer(tenant, login_ref).into_item()))
+            .update_expression("SET password = :new")
+            .condition_expression("password = :was")
+            .expression_attribute_values(":new", AttributeValue::S(new.as_stored().to_owned()))
+            .expression_attribute_values(":was", AttributeValue::S(was.as_stored().to_owned()));
+        match Box::pin(update.send()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(Fault::new(format!("DynamoDB UpdateItem: {}", kind(&error)))),
+        }
+    }
+
     /// Writes records as they are, in batches; for seeding. `progress` is told how many are written.
     ///
     /// # Errors
@@ -449,18 +572,24 @@ impl Store {
     /// # Errors
     /// If the table does not answer.
     pub async fn bump_catalog(&self) -> Result<(), Fault> {
-        let next = self.catalog_version().await?.saturating_add(1);
         let built = |e| Fault::new(format!("DynamoDB TransactWriteItems: {e}"));
         let mut items = Vec::new();
-        for copy in 0..VERSION_COPIES {
-            let mut item = Key::catalog_version(copy).into_item();
-            item.insert("version".into(), AttributeValue::N(next.to_string()));
+        for item in catalog_versions(self.catalog_version().await?.saturating_add(1)) {
             let put = Put::builder().table_name(&self.table).set_item(Some(item)).build().map_err(built)?;
             items.push(TransactWriteItem::builder().put(put).build());
         }
         let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         written.map(|_| ()).map_err(|e| Fault::new(format!("DynamoDB TransactWriteItems: {}", kind(&e))))
     }
+}
+
+/// All copies of a version of the catalog.
+pub(crate) fn catalog_versions(version: u64) -> impl Iterator<Item = Item> {
+    (0..VERSION_COPIES).map(move |copy| {
+        let mut item = Key::catalog_version(copy).into_item();
+        item.insert("version".into(), AttributeValue::N(version.to_string()));
+        item
+    })
 }
 
 async fn write_batch(
@@ -495,6 +624,15 @@ struct Role {
     scopes: Vec<Scope>,
 }
 
+/// How a table is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// `pk` and `sk`.
+    pub keys_are_right: bool,
+    /// Items whose time has passed are deleted.
+    pub expires: bool,
+}
+
 /// What became of a record that was to be added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Added {
@@ -525,42 +663,95 @@ pub enum Record {
     Role(RoleName, Vec<Scope>),
     /// That a client acts for a tenant, for lists.
     ClientOfTenant(TenantId, ClientId),
+    /// Who asked for a client.
+    Registration(Box<Registration>),
+    /// What lists say of an API key.
+    KeyListing(Box<KeyListing>),
+    /// That there is a client, for lists.
+    ListedClient(ClientId),
+    /// That there is a tenant, and what people call it, for lists.
+    ListedTenant(TenantId, Option<Label>),
 }
 
 impl Record {
-    fn item(&self) -> Result<Item, Fault> {
-        let (key, item) = match self {
-            Self::Client(client) => (Key::client(&client.client_id), to_item(client.as_ref())),
-            Self::Grant(grant) => (Key::grant(&grant.client_id, &grant.tenant), to_item(grant)),
-            Self::Tenant(tenant) => (Key::tenant(&tenant.id), to_item(tenant)),
-            Self::ApiKey(digest, key) => (Key::api_key(digest), to_item(key)),
-            Self::Customer(digest, customer) => (Key::customer(&customer.tenant, digest.as_str()), to_item(customer)),
-            Self::Api(api) => (Key::api(&api.name), to_item(api.as_ref())),
-            Self::Role(name, scopes) => {
-                (Key::role(name), to_item(&Role { name: name.clone(), scopes: scopes.clone() }))
+    /// What it is, for people and for the audit.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Api(api) => format!("API {}", api.name),
+            Self::Role(name, _) => format!("role {name}"),
+            other => other.key().sk,
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn key(&self) -> Key {
+        match self {
+            Self::Client(client) => Key::client(&client.client_id),
+            Self::Grant(grant) => Key::grant(&grant.client_id, &grant.tenant),
+            Self::Tenant(tenant) => Key::tenant(&tenant.id),
+            Self::ApiKey(digest, _) => Key::api_key(digest),
+            Self::Customer(digest, customer) => Key::customer(&customer.tenant, digest.as_str()),
+            Self::Api(api) => Key::api(&api.name),
+            Self::Role(name, _) => Key::role(name),
+            Self::ClientOfTenant(tenant, client) => Key::client_of_tenant(tenant, client),
+            Self::Registration(registration) => Key::registration(&registration.client_id),
+            Self::KeyListing(listing) => Key::key_listing(&listing.client_id, &listing.key_id),
+            Self::ListedClient(client) => Key::listed_client(client),
+            Self::ListedTenant(tenant, _) => Key::listed_tenant(tenant),
+        }
+    }
+
+    pub(crate) fn item(&self) -> Result<Item, Fault> {
+        let mut item = match self {
+            Self::Client(client) => to_item(client.as_ref()),
+            Self::Grant(grant) => to_item(grant),
+            Self::Tenant(tenant) => to_item(tenant),
+            Self::ApiKey(_, key) => to_item(key),
+            Self::Customer(_, customer) => to_item(customer),
+            Self::Api(api) => to_item(api.as_ref()),
+            Self::Role(name, scopes) => to_item(&Role { name: name.clone(), scopes: scopes.clone() }),
+            Self::ClientOfTenant(tenant, client) => {
+                to_item(&Pair { tenant: tenant.clone(), client_id: client.clone() })
             }
-            Self::ClientOfTenant(tenant, client) => (Key::client_of_tenant(tenant, client), Ok(Item::new())),
-        };
-        let mut item = item?;
-        item.extend(key.into_item());
+            Self::Registration(registration) => to_item(registration.as_ref()),
+            Self::KeyListing(listing) => to_item(listing.as_ref()),
+            Self::ListedClient(client) => to_item(&Listed { id: client.to_string(), name: None }),
+            Self::ListedTenant(tenant, name) => to_item(&Listed { id: tenant.to_string(), name: name.clone() }),
+        }?;
+        item.extend(self.key().into_item());
         Ok(item)
     }
 }
 
-fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
+/// A line of a list.
+#[derive(Serialize, serde::Deserialize)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<Label>,
+}
+
+/// That a client has to do with a tenant.
+#[derive(Serialize, serde::Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) tenant: TenantId,
+    pub(crate) client_id: ClientId,
+}
+
+pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
     let item: HashMap<String, AttributeValue> =
         serde_dynamo::to_item(record).map_err(|_| Fault::new("a record cannot be written as an item"))?;
     Ok(item)
 }
 
-fn record<T: DeserializeOwned>(items: &HashMap<Key, Item>, key: Option<&Key>) -> Result<Option<T>, Fault> {
+pub(crate) fn record<T: DeserializeOwned>(items: &HashMap<Key, Item>, key: Option<&Key>) -> Result<Option<T>, Fault> {
     key.and_then(|key| items.get(key)).map(parse).transpose()
 }
 
-fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, Fault> {
+pub(crate) fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, Fault> {
     serde_dynamo::from_item(item.clone()).map_err(|_| Fault::new("an item is not the record that its key says"))
 }
 
-fn number(item: &Item, name: &str) -> Option<i64> {
+pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }

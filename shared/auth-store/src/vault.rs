@@ -100,6 +100,15 @@ impl Vault {
         self.move_label(label, None, Some(from)).await
     }
 
+    /// Has Secrets Manager rotate the secret, which it does after it has answered.
+    ///
+    /// # Errors
+    /// If it refuses, as where no rotation function is set, or does not answer.
+    pub async fn rotate(&self) -> Result<(), Fault> {
+        let rotated = self.client.rotate_secret().secret_id(&self.secret_id).rotate_immediately(true).send().await;
+        rotated.map(|_| ()).map_err(|e| Fault::new(format!("Secrets Manager RotateSecret: {}", kind(&e))))
+    }
+
     async fn move_label(&self, label: &str, to: Option<&str>, from: Option<&str>) -> Result<(), Fault> {
         let moved = self
             .client

@@ -1,0 +1,213 @@
+//! The audit of changes: found by chain, by client, by day; and checked.
+
+use super::{Draft, Office, Page, Step, page_size};
+use crate::Fault;
+use crate::keys::{Item, Key};
+use crate::store::parse;
+use auth_core::admin::chain::{DEPLOYMENT, Entry, Head, Sealed, Verifier};
+use auth_core::admin::command::{QueryAudit, QueryTenantAudit, VerifyAudit};
+use auth_core::admin::{Done, Refused};
+use auth_core::ids::ClientId;
+use auth_core::keyring::Keyring;
+use auth_core::secret::{base64url, from_base64url};
+use auth_core::time::{Rfc3339, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How far back changes of all chains are looked for, where no time is said.
+const LOOK_BACK_DAYS: i64 = 31;
+
+/// How many days or pages one request looks through at most; the cursor says where to go on.
+const MOST_STEPS: usize = 40;
+
+/// Where an entry stands, for those who look by client or by day.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Pointer {
+    pub(super) chain: String,
+    pub(super) place: String,
+}
+
+/// What is looked for.
+struct Filter<'a> {
+    client: Option<&'a ClientId>,
+    outcome: Option<auth_core::admin::chain::EntryOutcome>,
+}
+
+impl Filter<'_> {
+    fn wants(&self, entry: &Entry) -> bool {
+        self.client.is_none_or(|client| entry.client_id.as_deref() == Some(client.as_str()))
+            && self.outcome.is_none_or(|outcome| entry.outcome == outcome)
+    }
+}
+
+fn times(since: Option<Rfc3339>, until: Option<Rfc3339>) -> (String, String) {
+    let since = since.map(|t| t.0.to_rfc3339()).unwrap_or_default();
+    // Places go on after the time; `~` comes after all of them.
+    (since, until.map_or_else(|| "~".to_owned(), |t| format!("{}~", t.0.to_rfc3339())))
+}
+
+impl Office<'_> {
+    pub(super) async fn query_tenant_audit(&self, asked: QueryTenantAudit) -> Step<Draft> {
+        let filter = Filter { client: asked.client_id.as_ref(), outcome: asked.outcome };
+        let (since, until) = times(asked.since, asked.until);
+        let pk = Key::audit_head(asked.tenant.as_str()).pk;
+        let limit = page_size(asked.limit)?;
+        self.search(pk, "ENTRY#", (&since, &until), asked.cursor, limit, &filter).await
+    }
+
+    pub(super) async fn query_audit(&self, asked: QueryAudit) -> Step<Draft> {
+        let filter = Filter { client: None, outcome: asked.outcome };
+        let (since, until) = times(asked.since, asked.until);
+        let limit = page_size(asked.limit)?;
+        if let Some(client) = &asked.client_id {
+            let pk = Key::client(client).pk;
+            return self.search(pk, "AUDIT#", (&since, &until), asked.cursor, limit, &filter).await;
+        }
+        let last = asked.until.map_or(self.now, |t| t.0.min(self.now));
+        let first = asked.since.map_or(last.plus(-LOOK_BACK_DAYS * 86_400), |t| t.0);
+        self.search_days((first, last), (&since, &until), asked.cursor.as_deref(), limit, &filter).await
+    }
+
+    /// One partition, newest first.
+    async fn search(
+        &self,
+        pk: String,
+        prefix: &str,
+        (from, to): (&str, &str),
+        mut cursor: Option<String>,
+        limit: u16,
+        filter: &Filter<'_>,
+    ) -> Step<Draft> {
+        let mut found = Vec::new();
+        for _ in 0..MOST_STEPS {
+            let left = limit.saturating_sub(u16::try_from(found.len()).unwrap_or(limit));
+            let page =
+                Page { pk: pk.clone(), prefix, from, to, backward: true, limit: left, cursor: cursor.as_deref() };
+            let (items, next) = self.page(page).await?;
+            found.extend(self.entries(&items).await?.into_iter().filter(|entry| filter.wants(entry)));
+            cursor = next;
+            if cursor.is_none() || found.len() >= usize::from(limit) {
+                break;
+            }
+        }
+        Ok(shown(found, cursor))
+    }
+
+    /// Day by day, newest first. The cursor names the day and the place in it.
+    async fn search_days(
+        &self,
+        (first, last): (Timestamp, Timestamp),
+        (from, to): (&str, &str),
+        cursor: Option<&str>,
+        limit: u16,
+        filter: &Filter<'_>,
+    ) -> Step<Draft> {
+        let invalid = || Refused::invalid("cursor: not one that this list gave out");
+        let (mut day, mut inside) = match cursor {
+            None => (last, None),
+            Some(text) => {
+                let text = from_base64url(text).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)?;
+                let (day, inside) = text.split_once('.').ok_or_else(invalid)?;
+                let day = Timestamp::from_rfc3339(day).ok_or_else(invalid)?;
+                (day.min(last), Some(inside.to_owned()).filter(|inside| !inside.is_empty()))
+            }
+        };
+        let mut found = Vec::new();
+        let mut steps = 0;
+        let cursor = loop {
+            // The days of the two ends count as well.
+            if day.0.div_euclid(86_400) < first.0.div_euclid(86_400) {
+                break None;
+            }
+            if steps == MOST_STEPS || found.len() >= usize::from(limit) {
+                let text = format!("{}.{}", day.to_rfc3339(), inside.unwrap_or_default());
+                break Some(base64url(text.as_bytes()));
+            }
+            steps += 1;
+            let pk = Key::audit_of_day(&day.to_rfc3339(), "").pk;
+            let left = limit.saturating_sub(u16::try_from(found.len()).unwrap_or(limit));
+            let page = Page { pk, prefix: "AUDIT#", from, to, backward: true, limit: left, cursor: inside.as_deref() };
+            let (items, next) = self.page(page).await?;
+            found.extend(self.entries(&items).await?.into_iter().filter(|entry| filter.wants(entry)));
+            match next {
+                Some(next) => inside = Some(next),
+                None => (day, inside) = (day.plus(-86_400), None),
+            }
+        };
+        Ok(shown(found, cursor))
+    }
+
+    /// The entries themselves, or those that pointers point to.
+    async fn entries(&self, items: &[Item]) -> Step<Vec<Entry>> {
+        let mut sealed: Vec<Option<Sealed>> = Vec::new();
+        let mut pointed = Vec::new();
+        for item in items {
+            match item.contains_key("entry") {
+                true => sealed.push(Some(parse(item)?)),
+                false => {
+                    let pointer: Pointer = parse(item)?;
+                    pointed.push(Key::audit_entry(&pointer.chain, &pointer.place));
+                }
+            }
+        }
+        let there = self.items(pointed.clone()).await?;
+        for key in &pointed {
+            // One that is gone is for the check of the chain to find.
+            sealed.push(there.get(key).map(parse).transpose()?);
+        }
+        let entry = |sealed: Sealed| {
+            serde_json::from_str(&sealed.entry).map_err(|_| Fault::new("an entry of the audit cannot be read"))
+        };
+        Ok(sealed.into_iter().flatten().map(entry).collect::<Result<Vec<Entry>, Fault>>()?)
+    }
+
+    pub(super) async fn verify_audit(&self, asked: VerifyAudit, keyring: &Keyring) -> Step<Draft> {
+        let chain = asked.tenant.as_ref().map_or(DEPLOYMENT, |tenant| tenant.as_str());
+        let mut verifier = Verifier::new(&keyring.pepper, chain);
+        // The head first: entries that come while this is read are after it.
+        let kept = self.one::<Head>(&Key::audit_head(chain)).await?.map(|t| t.record).unwrap_or_default();
+        let mut cursor = None;
+        let broken = |broken: auth_core::admin::chain::Broken| {
+            let view = json!({"chain": chain, "state": "broken", "number": broken.number, "what": broken.what});
+            Ok(Draft::show(Done::of(view)))
+        };
+        'pages: loop {
+            let pk = Key::audit_head(chain).pk;
+            let page = Page::of(pk, "ENTRY#", cursor.as_deref(), Some(super::MOST_PAGE))?;
+            let (items, next) = self.page(page).await?;
+            for item in &items {
+                let sealed: Sealed = parse(item)?;
+                let place = item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix("ENTRY#")).unwrap_or_default();
+                if verifier.number() == kept.number && kept.number > 0 && is_after(&sealed, kept.number) {
+                    break 'pages;
+                }
+                if let Err(at) = verifier.take(&sealed, place) {
+                    return broken(at);
+                }
+            }
+            match next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        match verifier.end(&kept) {
+            Err(at) => broken(at),
+            Ok(head) => {
+                let time = (head.number > 0).then(|| head.time.to_rfc3339());
+                let view = json!({"chain": chain, "state": "whole", "entries": head.number, "last": time,
+                    "head": format!("{}:{}", head.number, head.mark)});
+                Ok(Draft::show(Done::of(view)))
+            }
+        }
+    }
+}
+
+/// Whether an entry came after the head was read.
+fn is_after(sealed: &Sealed, number: u64) -> bool {
+    serde_json::from_str::<Entry>(&sealed.entry).is_ok_and(|entry| entry.number > number)
+}
+
+fn shown(found: Vec<Entry>, cursor: Option<String>) -> Draft {
+    let entries: Vec<Value> = found.iter().map(|entry| json!(entry)).collect();
+    Draft::show(Done::of(json!({"entries": entries, "next_cursor": cursor})))
+}

@@ -1,0 +1,166 @@
+//! Roles, APIs, and the keyring.
+
+use super::{Draft, Expect, Given, Office, Step, Write};
+use crate::Fault;
+use crate::keys::{Item, Key};
+use crate::rotation;
+use crate::store::{Record, catalog_versions};
+use crate::vault::{CURRENT, Vault};
+use auth_core::admin::chain::Event;
+use auth_core::admin::command::{DeleteRole, DiffApi, ImportApi, SetRole, ShowApi, ShowRole};
+use auth_core::admin::{Done, Refused, apis};
+use auth_core::keyring::{Keyring, KeyringDocument};
+use serde_json::{Value, json};
+
+impl Office<'_> {
+    /// All processes are told, in the same transaction; of two changes at once, one is made on top of the other.
+    async fn catalog_changed(&self, draft: &mut Draft, changes: Vec<Item>) -> Step<()> {
+        let version = self.gate.store.catalog_version().await?;
+        draft.writes.extend(changes.into_iter().map(|item| Write { item, expect: Expect::Any }));
+        for (copy, item) in catalog_versions(version.saturating_add(1)).enumerate() {
+            let expect = match (copy, version) {
+                (0, 0) => Expect::Absent,
+                (0, version) => Expect::Version(version),
+                _ => Expect::Any,
+            };
+            draft.writes.push(Write { item, expect });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn set_role(&self, asked: SetRole) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let before = catalog.roles.get(&asked.role);
+        let after = json!({"role": asked.role, "scopes": asked.scopes});
+        let mut draft = Draft::default();
+        let item = Record::Role(asked.role.clone(), asked.scopes).item()?;
+        self.catalog_changed(&mut draft, vec![item]).await?;
+        draft.events.push(Event {
+            subject: Some(format!("role {}", asked.role)),
+            before: before.map(|scopes| json!({"role": asked.role, "scopes": scopes})),
+            after: Some(after.clone()),
+            ..self.event("setRole", None, None)
+        });
+        draft.done = Done { view: after, created: before.is_none(), ..Done::default() };
+        Ok(draft)
+    }
+
+    pub(super) async fn delete_role(&self, asked: DeleteRole) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let scopes = catalog.roles.get(&asked.role).ok_or_else(|| Refused::not_found("role", &asked.role))?;
+        let before = json!({"role": asked.role, "scopes": scopes});
+        let mut draft = Draft::default();
+        self.catalog_changed(&mut draft, Vec::new()).await?;
+        draft.deletes.push(Key::role(&asked.role));
+        draft.events.push(Event {
+            subject: Some(format!("role {}", asked.role)),
+            before: Some(before),
+            ..self.event("deleteRole", None, None)
+        });
+        draft.done = Done::of(json!({"role": asked.role, "state": "deleted"}));
+        Ok(draft)
+    }
+
+    pub(super) async fn list_roles(&self) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let roles: Vec<Value> =
+            catalog.roles.iter().map(|(role, scopes)| json!({"role": role, "scopes": scopes})).collect();
+        Ok(Draft::show(Done::of(json!({ "roles": roles }))))
+    }
+
+    pub(super) async fn show_role(&self, asked: ShowRole) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let scopes = catalog.roles.get(&asked.role).ok_or_else(|| Refused::not_found("role", &asked.role))?;
+        Ok(Draft::show(Done::of(json!({"role": asked.role, "scopes": scopes}))))
+    }
+
+    pub(super) async fn import_api(&self, asked: ImportApi, keyring: &Keyring) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let imported = apis::import(&asked, &catalog, &self.gate.issuer)?;
+        if let Some(api) = imported.iter().find(|api| keyring.signing_key(api.token.alg).is_none()) {
+            let wanted = api.token.alg.as_str();
+            return Err(Refused::invalid(format!("token.alg: the keyring has no key of {wanted}")).into());
+        }
+        let mut draft = Draft::default();
+        let items = imported.iter().map(|api| Record::Api(Box::new(api.clone())).item());
+        let items = items.collect::<Result<Vec<_>, Fault>>()?;
+        self.catalog_changed(&mut draft, items).await?;
+        for api in &imported {
+            draft.events.push(Event {
+                subject: Some(format!("API {}", api.name)),
+                before: catalog.apis.get(&api.name).map(apis::summary),
+                after: Some(apis::summary(api)),
+                ..self.event("importApi", None, None)
+            });
+        }
+        let views: Vec<Value> = imported.iter().map(apis::summary).collect();
+        draft.done = Done { view: json!({ "apis": views }), ..Done::default() };
+        Ok(draft)
+    }
+
+    pub(super) async fn diff_api(&self, asked: DiffApi) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        Ok(Draft::show(Done::of(apis::diff(&asked, &catalog)?)))
+    }
+
+    pub(super) async fn list_apis(&self) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let views: Vec<Value> = catalog.apis.values().map(apis::summary).collect();
+        Ok(Draft::show(Done::of(json!({ "apis": views }))))
+    }
+
+    pub(super) async fn show_api(&self, asked: ShowApi) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let api = catalog.apis.get(&asked.api).ok_or_else(|| Refused::not_found("API", &asked.api))?;
+        Ok(Draft::show(Done::of(apis::view(api))))
+    }
+
+    fn vault(&self) -> Vault {
+        Vault::new(self.aws, self.gate.keyring.secret_id())
+    }
+
+    async fn described(&self) -> Step<Value> {
+        let vault = self.vault();
+        let labels = vault.labels().await?;
+        let text = match labels.holder(CURRENT) {
+            Some(version) => vault.text(version).await?,
+            None => None,
+        };
+        let document = text.map(|text| KeyringDocument::parse(&text)).transpose();
+        match document.map_err(|bad| Fault::new(bad.to_string()))? {
+            Some(document) => Ok(document.describe()),
+            None => Err(Fault::new("no version of the keyring is in use").into()),
+        }
+    }
+
+    pub(super) async fn show_keyring(&self) -> Step<Draft> {
+        Ok(Draft::show(Done::of(self.described().await?)))
+    }
+
+    /// Asks Secrets Manager, which asks the rotation function; that takes a while. Another service does it, so the audit
+    /// is written first: better a change that was announced and failed than one that nobody wrote down.
+    pub(super) async fn rotate_keyring(&self, keyring: &Keyring, given: &Given) -> Step<Draft> {
+        let view = json!({"state": "started", "then": "show the keyring to see what has changed"});
+        if !given.dry_run {
+            let event = Event { subject: Some("keyring".into()), ..self.event("rotateKeyring", None, None) };
+            self.write_surely(&Draft { events: vec![event], ..Draft::default() }, keyring).await?;
+            self.vault().rotate().await?;
+        }
+        Ok(Draft::show(Done::of(view)))
+    }
+
+    /// After a leak: at once, and here.
+    pub(super) async fn force_keyring(&self, keyring: &Keyring, given: &Given) -> Step<Draft> {
+        let before = self.described().await?;
+        if given.dry_run {
+            return Ok(Draft::show(Done::of(json!({"state": "not replaced", "keyring": before}))));
+        }
+        let event = self.event("forceKeyring", None, None);
+        let event = Event { subject: Some("keyring".into()), before: Some(before), ..event };
+        self.write_surely(&Draft { events: vec![event], ..Draft::default() }, keyring).await?;
+        let event = json!({"Step": "force", "SecretId": self.gate.keyring.secret_id()});
+        let done = rotation::rotate(self.aws, &event, self.now).await.map_err(|e| Fault(e.to_string()))?;
+        let view = json!({"state": "replaced", "what": done.done, "keyring": self.described().await?});
+        Ok(Draft::show(Done::of(view)))
+    }
+}

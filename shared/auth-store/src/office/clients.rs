@@ -1,0 +1,397 @@
+//! Clients and their secrets.
+
+use super::{Draft, Given, Office, Page, Step, There, there};
+use crate::Fault;
+use crate::keys::{Item, Key};
+use crate::store::{Listed, Pair, Record, parse};
+use auth_core::admin::chain::Event;
+use auth_core::admin::command::{
+    ApproveClient, CancelSecretRotation, ChangeClient, DeleteClient, ListClients, PromoteClient, RegisterClient,
+    ResumeClient, RevokeClientTokens, RevokeSecret, RevokeToken, RotateSecret, SecretUse, ShowClient, ShowPack,
+    SuspendClient,
+};
+use auth_core::admin::{Authority, Done, Fresh, Refused, clients, secrets};
+use auth_core::ids::{ClientId, TenantId};
+use auth_core::keyring::Keyring;
+use auth_core::records::{Client, Grant, GrantState, Registration, Tenant};
+use auth_core::secret::SecretText;
+use auth_core::time::Timestamp;
+use auth_core::token::MAX_LIFETIME_SECONDS;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+/// How many grants are copied in one transaction, each with its own entry of audit.
+const GRANTS_AT_ONCE: usize = 12;
+
+/// A client, and who asked for it.
+pub(super) struct Bundle {
+    pub(super) client: Client,
+    pub(super) version: u64,
+    pub(super) registration: Option<There<Registration>>,
+}
+
+impl Bundle {
+    fn registration(&self) -> Option<&Registration> {
+        self.registration.as_ref().map(|r| &r.record)
+    }
+
+    /// The tenant in whose chain changes of the client are written: its own, or the one that sponsors it.
+    fn chain(&self) -> Option<TenantId> {
+        self.client.tenant.clone().or_else(|| self.registration()?.sponsor.clone())
+    }
+
+    pub(super) fn view(&self, now: Timestamp) -> Value {
+        clients::view(&self.client, self.registration(), now)
+    }
+}
+
+impl Office<'_> {
+    pub(super) async fn client(&self, id: &ClientId) -> Step<Bundle> {
+        let (client, registration) = (Key::client(id), Key::registration(id));
+        let items = self.items(vec![client.clone(), registration.clone()]).await?;
+        let There { record, version } = there(&items, &client)?.ok_or_else(|| Refused::not_found("client", id))?;
+        Ok(Bundle { client: record, version, registration: there(&items, &registration)? })
+    }
+
+    /// A draft that replaces a client, its registration with it, and says how both were and are.
+    fn changed(
+        &self,
+        action: &str,
+        was: &Bundle,
+        client: Client,
+        registration: Option<Registration>,
+        given: &Given,
+    ) -> Step<Draft> {
+        self.matches(given, was.version)?;
+        let mut draft = Draft::default();
+        draft.replace(&Record::Client(Box::new(client.clone())), was.version)?;
+        if let (Some(registration), Some(there)) = (&registration, &was.registration) {
+            draft.replace(&Record::Registration(Box::new(registration.clone())), there.version)?;
+        }
+        let view = clients::view(&client, registration.as_ref(), self.now);
+        let event = self.event(action, was.chain(), Some(&client.client_id));
+        draft.events.push(Event { before: Some(was.view(self.now)), after: Some(view.clone()), ..event });
+        draft.done = Done { view, version: Some(was.version + 1), ..Done::default() };
+        Ok(draft)
+    }
+
+    pub(super) async fn register_client(&self, asked: RegisterClient, fresh: &Fresh) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        if let Some(tenant) = &asked.tenant {
+            let there: Option<There<Tenant>> = self.one(&Key::tenant(tenant)).await?;
+            there.ok_or_else(|| Refused::invalid(format!("tenant: there is no tenant {tenant}")))?;
+        }
+        let environment = self.gate.environment;
+        let made = clients::register(asked, &self.actor.authority, environment, &catalog, self.now, fresh)?;
+        let id = made.client.client_id.clone();
+        if self.one::<Client>(&Key::client(&id)).await?.is_some() {
+            let text = format!("There is a client {id} already, or was one; its name is not given again.");
+            return Err(Refused::conflict(text).into());
+        }
+        let mut draft = Draft::default();
+        draft.add(&Record::Client(Box::new(made.client.clone())))?;
+        draft.add(&Record::Registration(Box::new(made.registration.clone())))?;
+        draft.put(&Record::ListedClient(id.clone()))?;
+        if let Some(grant) = &made.grant {
+            draft.add(&Record::Grant(grant.clone()))?;
+            draft.put(&Record::ClientOfTenant(grant.tenant.clone(), id.clone()))?;
+        }
+        let mut view = clients::view(&made.client, Some(&made.registration), self.now);
+        if let (Some(members), Some(grant)) = (view.as_object_mut(), &made.grant) {
+            members.insert("grant".into(), auth_core::admin::grants::view(grant));
+        }
+        let event = self.event("registerClient", made.registration.sponsor.clone(), Some(&id));
+        draft.events.push(Event { after: Some(view.clone()), ..event });
+        draft.done = Done { view, version: Some(1), created: true, ..Done::default() };
+        Ok(draft)
+    }
+
+    pub(super) async fn list_clients(&self, asked: ListClients) -> Step<Draft> {
+        let (pk, of_tenant) = match &asked.tenant {
+            Some(tenant) => (Key::tenant(tenant).pk, true),
+            None => ("CLIENTS".to_owned(), false),
+        };
+        let page = Page::of(pk, "CLIENT#", asked.cursor.as_deref(), asked.limit)?;
+        let (lines, cursor) = self.page(page).await?;
+        let ids = lines.iter().map(|item| match of_tenant {
+            true => parse::<Pair>(item).map(|pair| pair.client_id),
+            false => parse::<Listed>(item)?.id.parse().map_err(|_| Fault::new("a line of a list is not a client's")),
+        });
+        let ids = ids.collect::<Result<Vec<ClientId>, Fault>>()?;
+        let keys: Vec<Key> = ids.iter().flat_map(|id| [Key::client(id), Key::registration(id)]).collect();
+        let items = self.items(keys).await?;
+        let mut views = Vec::new();
+        for id in &ids {
+            let Some(client) = there::<Client>(&items, &Key::client(id))? else { continue };
+            let registration = there::<Registration>(&items, &Key::registration(id))?;
+            if asked.state.is_none_or(|state| state == client.record.state) {
+                views.push(clients::view(&client.record, registration.as_ref().map(|r| &r.record), self.now));
+            }
+        }
+        Ok(Draft::show(Done::of(json!({"clients": views, "next_cursor": cursor}))))
+    }
+
+    pub(super) async fn show_client(&self, asked: ShowClient) -> Step<Draft> {
+        let bundle = self.client(&asked.client_id).await?;
+        let view = bundle.view(self.now);
+        Ok(Draft::show(Done { view, version: Some(bundle.version), ..Done::default() }))
+    }
+
+    /// All grants of a client, page by page.
+    async fn all_grants(&self, client: &ClientId) -> Step<Vec<Grant>> {
+        let (mut grants, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = Page::of(Key::client(client).pk, "GRANT#", cursor.as_deref(), Some(super::MOST_PAGE))?;
+            let (items, next) = self.page(page).await?;
+            for item in &items {
+                grants.push(parse(item)?);
+            }
+            match next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(grants),
+            }
+        }
+    }
+
+    /// The grants that a pack lists; a client of very many is told of the first.
+    async fn some_grants(&self, client: &ClientId) -> Step<Vec<Grant>> {
+        let page = Page::of(Key::client(client).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
+        let (items, _) = self.page(page).await?;
+        Ok(items.iter().map(parse).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) async fn show_pack(&self, asked: ShowPack) -> Step<Draft> {
+        let bundle = self.client(&asked.client_id).await?;
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let grants = self.some_grants(&asked.client_id).await?;
+        Ok(Draft::show(Done::of(clients::pack(&bundle.client, &grants, &catalog, &self.gate.issuer))))
+    }
+
+    /// The pack of a client whose secrets were just made.
+    fn packed(
+        &self,
+        client: &Client,
+        grants: &[Grant],
+        catalog: &auth_core::api::Catalog,
+        mut made: Vec<(&'static str, SecretText)>,
+        version: u64,
+    ) -> Done {
+        let view = clients::pack(client, grants, catalog, &self.gate.issuer);
+        let secret = made.iter().find(|(name, _)| *name == "client_secret");
+        let curl = secret.map(|(_, secret)| clients::curl(client, grants, &self.gate.issuer, secret));
+        made.extend(curl.map(|curl| ("curl", curl)));
+        Done { view, secrets: made, version: Some(version), created: false }
+    }
+
+    pub(super) async fn approve_client(
+        &self,
+        asked: ApproveClient,
+        given: &Given,
+        keyring: &Keyring,
+        fresh: &Fresh,
+    ) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let sponsor = match was.chain() {
+            Some(tenant) => self.one::<Grant>(&Key::grant(&asked.client_id, &tenant)).await?,
+            None => None,
+        };
+        let grant = sponsor.map(|g| g.record);
+        let (client, registration, made) = clients::approve(
+            was.client.clone(),
+            was.registration().cloned(),
+            grant.as_ref(),
+            asked,
+            &catalog,
+            keyring,
+            self.now,
+            fresh,
+        )?;
+        let grants = self.some_grants(&client.client_id).await?;
+        let mut draft = self.changed("approveClient", &was, client.clone(), registration, given)?;
+        draft.done = self.packed(&client, &grants, &catalog, made, was.version + 1);
+        Ok(draft)
+    }
+
+    pub(super) async fn change_client(&self, asked: ChangeClient, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let changed = clients::change(was.client.clone(), was.registration().cloned(), asked, &catalog, self.now)?;
+        self.changed("changeClient", &was, changed.0, changed.1, given)
+    }
+
+    pub(super) async fn suspend_client(&self, asked: SuspendClient, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let client = clients::suspend(was.client.clone())?;
+        let registration = was.registration().cloned().map(|r| Registration { reason: asked.reason, ..r });
+        self.changed("suspendClient", &was, client, registration, given)
+    }
+
+    pub(super) async fn resume_client(&self, asked: ResumeClient, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let client = clients::resume(was.client.clone())?;
+        let registration = was.registration().cloned().map(|r| Registration { reason: None, ..r });
+        self.changed("resumeClient", &was, client, registration, given)
+    }
+
+    /// The record stays, without secrets and without what is said of people.
+    pub(super) async fn delete_client(&self, asked: DeleteClient, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        self.matches(given, was.version)?;
+        let client = clients::delete(was.client.clone())?;
+        let view = clients::view(&client, None, self.now);
+        let mut draft = Draft::default();
+        draft.replace(&Record::Client(Box::new(client)), was.version)?;
+        if was.registration.is_some() {
+            draft.deletes.push(Key::registration(&asked.client_id));
+        }
+        // What is said of people is not written down once more on its way out.
+        let before = clients::view(&was.client, None, self.now);
+        let event = self.event("deleteClient", was.chain(), Some(&asked.client_id));
+        let why = asked.reason.map(|r| r.to_string());
+        draft.events.push(Event { before: Some(before), after: Some(view.clone()), why, ..event });
+        draft.done = Done { view, version: Some(was.version + 1), ..Done::default() };
+        Ok(draft)
+    }
+
+    /// The live client, with credentials of its own, and a copy of each grant that the tenants approved. The grants come
+    /// first: without their client they are worth nothing.
+    pub(super) async fn promote_client(
+        &self,
+        asked: PromoteClient,
+        given: &Given,
+        keyring: &Keyring,
+        fresh: &Fresh,
+    ) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        self.matches(given, was.version)?;
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let (client, registration, made) =
+            clients::promote(&was.client, was.registration(), asked.new_client_id, keyring, self.now, fresh)?;
+        let id = client.client_id.clone();
+        if self.one::<Client>(&Key::client(&id)).await?.is_some() {
+            return Err(Refused::conflict(format!("There is a client {id} already, or was one.")).into());
+        }
+        let approved = |g: &Grant| g.state == GrantState::Approved;
+        let grants: Vec<Grant> = self
+            .all_grants(&asked.client_id)
+            .await?
+            .into_iter()
+            .filter(approved)
+            .map(|g| Grant { client_id: id.clone(), ..g })
+            .collect();
+        let (first, last) = grants.split_at(grants.len().saturating_sub(GRANTS_AT_ONCE));
+        if !given.dry_run {
+            for some in first.chunks(GRANTS_AT_ONCE) {
+                let mut draft = Draft::default();
+                self.copy_grants(&mut draft, some)?;
+                self.write_surely(&draft, keyring).await?;
+            }
+        }
+        let mut draft = Draft::default();
+        draft.add(&Record::Client(Box::new(client.clone())))?;
+        draft.put(&Record::ListedClient(id.clone()))?;
+        if let Some(registration) = &registration {
+            draft.add(&Record::Registration(Box::new(registration.clone())))?;
+        }
+        if let Some(there) = &was.registration {
+            let to = Registration { promoted_to: Some(id.clone()), ..there.record.clone() };
+            draft.replace(&Record::Registration(Box::new(to)), there.version)?;
+        }
+        // Written as it is, so that of two promotions at once one finds another version.
+        draft.replace(&Record::Client(Box::new(was.client.clone())), was.version)?;
+        self.copy_grants(&mut draft, last)?;
+        let view = clients::view(&client, registration.as_ref(), self.now);
+        let event = self.event("promoteClient", was.chain(), Some(&id));
+        let subject = Some(asked.client_id.to_string());
+        draft.events.push(Event { subject, before: Some(was.view(self.now)), after: Some(view), ..event });
+        draft.done = Done { created: true, ..self.packed(&client, &grants, &catalog, made, 1) };
+        Ok(draft)
+    }
+
+    fn copy_grants(&self, draft: &mut Draft, grants: &[Grant]) -> Step<()> {
+        for grant in grants {
+            draft.put(&Record::Grant(grant.clone()))?;
+            draft.put(&Record::ClientOfTenant(grant.tenant.clone(), grant.client_id.clone()))?;
+            let event = self.event("promoteClient", Some(grant.tenant.clone()), Some(&grant.client_id));
+            draft.events.push(Event { after: Some(auth_core::admin::grants::view(grant)), ..event });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn revoke_client_tokens(&self, asked: RevokeClientTokens, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        // The next second: of those issued in this one, none may stay good.
+        let client = Client { tokens_not_before: Some(self.now.plus(1)), ..was.client.clone() };
+        self.changed("revokeClientTokens", &was, client, was.registration().cloned(), given)
+    }
+
+    pub(super) async fn revoke_one_token(&self, asked: RevokeToken) -> Step<Draft> {
+        let until = asked.expires_at.map_or_else(|| self.now.plus(MAX_LIFETIME_SECONDS), |t| t.0);
+        let mut item: Item = Key::revoked(&asked.jti).into_item();
+        item.insert("ttl".into(), AttributeValue::N(until.plus(86_400).0.to_string()));
+        let view = json!({"jti": asked.jti, "state": "revoked", "until": until.to_rfc3339()});
+        let event = self.event("revokeToken", None, None);
+        let mut draft = Draft::default();
+        draft.overwrite(item);
+        draft.events.push(Event { subject: Some(asked.jti.to_string()), after: Some(view.clone()), ..event });
+        draft.done = Done::of(view);
+        Ok(draft)
+    }
+
+    pub(super) async fn rotate_secret(
+        &self,
+        asked: RotateSecret,
+        given: &Given,
+        keyring: &Keyring,
+        fresh: &Fresh,
+    ) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let mut client = was.client.clone();
+        let secret = secrets::rotate(&mut client, asked.of, asked.overlap_seconds, keyring, self.now, fresh)?;
+        let mut draft = self.changed("rotateSecret", &was, client, was.registration().cloned(), given)?;
+        let name = match asked.of {
+            SecretUse::Client => "client_secret",
+            SecretUse::Signing => "signing_secret",
+        };
+        draft.done.secrets = vec![(name, secret)];
+        draft.done.created = true;
+        self.note_use(&mut draft, asked.of);
+        Ok(draft)
+    }
+
+    pub(super) async fn cancel_secret_rotation(&self, asked: CancelSecretRotation, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let mut client = was.client.clone();
+        secrets::cancel(&mut client, asked.of, self.now)?;
+        let mut draft = self.changed("cancelSecretRotation", &was, client, was.registration().cloned(), given)?;
+        self.note_use(&mut draft, asked.of);
+        Ok(draft)
+    }
+
+    pub(super) async fn revoke_secret(&self, asked: RevokeSecret, given: &Given) -> Step<Draft> {
+        let was = self.client(&asked.client_id).await?;
+        let mut client = was.client.clone();
+        // Somebody who holds a secret may have stolen it: it ends an overlap, but does not lock the owner out.
+        let holder = matches!(self.actor.authority, Authority::Holder(_));
+        if holder && asked.which == auth_core::admin::command::Which::All {
+            return Err(Refused::forbidden("Only an operator takes all secrets away.").into());
+        }
+        secrets::revoke(&mut client, asked.of, asked.which, self.now)?;
+        let mut draft = self.changed("revokeSecret", &was, client, was.registration().cloned(), given)?;
+        self.note_use(&mut draft, asked.of);
+        Ok(draft)
+    }
+
+    fn note_use(&self, draft: &mut Draft, of: SecretUse) {
+        let word = if of == SecretUse::Signing { "signing secret" } else { "client secret" };
+        draft.events.iter_mut().for_each(|event| event.subject = Some(word.to_owned()));
+    }
+}
+
+impl Draft {
+    /// Writes an item, whatever is there.
+    fn overwrite(&mut self, item: Item) {
+        self.writes.push(super::Write { item, expect: super::Expect::Any });
+    }
+}

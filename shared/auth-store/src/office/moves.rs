@@ -1,0 +1,328 @@
+//! Many records at once: moving in with existing credentials, and out again.
+
+use super::{Draft, Expect, Office, Step, Stop, Write};
+use crate::Fault;
+use crate::keyring::kind;
+use crate::keys::{Item, Key};
+use crate::store::Record;
+use auth_core::admin::chain::Event;
+use auth_core::admin::keys;
+use auth_core::ids::{Label, RoleName, Scope};
+use auth_core::keyring::Keyring;
+use auth_core::records::{ApiKey, Client, Customer, Grant, KeyListing, Registration, Tenant};
+use auth_core::secret::Digest;
+use auth_core::time::Timestamp;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// How many records one transaction writes; it takes 100 items, the audit included.
+const AT_ONCE: usize = 60;
+
+/// Records that come together: the first says whether they are there already.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What it is, for people and for the audit.
+    pub name: String,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// What became of rows.
+#[derive(Debug, Default, Clone)]
+pub struct Moved {
+    /// Written, or that would be.
+    pub added: usize,
+    /// Were there, and the same.
+    pub same: usize,
+    /// Were there, and others: they stay as they are.
+    pub other: Vec<String>,
+}
+
+impl Row {
+    /// A tenant.
+    pub fn tenant(tenant: Tenant, name: Option<Label>) -> Self {
+        let listed = Record::ListedTenant(tenant.id.clone(), name);
+        Self { name: format!("tenant {}", tenant.id), records: vec![Record::Tenant(tenant), listed] }
+    }
+
+    /// A client, and who asked for it.
+    pub fn client(client: Client, registration: Option<Registration>) -> Self {
+        let id = client.client_id.clone();
+        let mut records = vec![Record::Client(Box::new(client)), Record::ListedClient(id.clone())];
+        records.extend(registration.map(|r| Record::Registration(Box::new(r))));
+        Self { name: format!("client {id}"), records }
+    }
+
+    /// A grant.
+    pub fn grant(grant: Grant) -> Self {
+        let listed = Record::ClientOfTenant(grant.tenant.clone(), grant.client_id.clone());
+        let name = format!("grant of {} to {}", grant.tenant, grant.client_id);
+        Self { name, records: vec![Record::Grant(grant), listed] }
+    }
+
+    /// A key.
+    pub fn key(record: ApiKey, listing: KeyListing) -> Self {
+        let name = format!("key {} of {}", record.key_id, record.client_id);
+        let records = vec![Record::ApiKey(listing.digest.clone(), record), Record::KeyListing(Box::new(listing))];
+        Self { name, records }
+    }
+
+    /// A customer, under the digest of the login name.
+    pub fn customer(login_ref: Digest, customer: Customer) -> Self {
+        let name = format!("customer {} of {}", customer.customer_id, customer.tenant);
+        Self { name, records: vec![Record::Customer(login_ref, customer)] }
+    }
+
+    /// A line of an export.
+    ///
+    /// # Errors
+    /// Names the member that is wrong.
+    pub fn exported(line: Value, now: Timestamp) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+        enum Line {
+            Tenant {
+                record: Tenant,
+                #[serde(default)]
+                name: Option<Label>,
+            },
+            Role {
+                role: RoleName,
+                scopes: Vec<Scope>,
+            },
+            Client {
+                record: Client,
+                #[serde(default)]
+                registration: Option<Registration>,
+            },
+            Grant {
+                record: Grant,
+            },
+            Key {
+                digest: Digest,
+                record: ApiKey,
+                #[serde(default)]
+                listing: Option<KeyListing>,
+            },
+            Customer {
+                login_ref: Digest,
+                record: Customer,
+            },
+        }
+        let line: Line =
+            serde_json::from_value(line).map_err(|e| auth_core::admin::command::without_value(&e.to_string()))?;
+        Ok(match line {
+            Line::Tenant { record, name } => Self::tenant(record, name),
+            Line::Role { role, scopes } => {
+                Self { name: format!("role {role}"), records: vec![Record::Role(role, scopes)] }
+            }
+            Line::Client { record, registration } => Self::client(record, registration),
+            Line::Grant { record } => Self::grant(record),
+            Line::Key { digest, record, listing } => {
+                let listing = listing.unwrap_or_else(|| keys::listing(&record, digest, None, None, now));
+                Self::key(record, listing)
+            }
+            Line::Customer { login_ref, record } => Self::customer(login_ref, record),
+        })
+    }
+
+    fn holds_catalog(&self) -> bool {
+        self.records.iter().any(|record| matches!(record, Record::Role(..) | Record::Api(_)))
+    }
+}
+
+impl Office<'_> {
+    /// Writes down that these were written by other means: all of a seed's APIs and roles are replaced in one go.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn note(&self, action: &str, names: Vec<String>) -> Result<(), Fault> {
+        let keyring = self.gate.keyring.get(self.now).await?;
+        let event = Event { after: Some(json!({ "written": names })), ..self.event(action, None, None) };
+        match self.write_surely(&Draft { events: vec![event], ..Draft::default() }, &keyring).await {
+            Ok(()) => Ok(()),
+            Err(Stop::Broken(fault)) => Err(fault),
+            Err(Stop::Refused(refused)) => Err(Fault::new(refused.text)),
+        }
+    }
+
+    /// Writes rows that are not there yet, many in one transaction, each transaction with its entry of audit. What is
+    /// there already stays as it is.
+    ///
+    /// # Errors
+    /// A fault of ours. Rows before it may be written; the same rows can be given again.
+    pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Moved, Fault> {
+        let keyring = self.gate.keyring.get(self.now).await?;
+        let mut moved = Moved::default();
+        let mut batch: Vec<Row> = Vec::new();
+        let mut records = 0;
+        for row in rows {
+            if records + row.records.len() > AT_ONCE {
+                self.import_batch(std::mem::take(&mut batch), dry_run, &keyring, &mut moved).await?;
+                records = 0;
+            }
+            records += row.records.len();
+            batch.push(row);
+        }
+        self.import_batch(batch, dry_run, &keyring, &mut moved).await?;
+        Ok(moved)
+    }
+
+    async fn import_batch(
+        &self,
+        rows: Vec<Row>,
+        dry_run: bool,
+        keyring: &Keyring,
+        moved: &mut Moved,
+    ) -> Result<(), Fault> {
+        let keys: Vec<Key> = rows.iter().filter_map(|row| row.records.first()).map(Record::key).collect();
+        let there = self.items(keys).await?;
+        let mut new: Vec<Row> = Vec::new();
+        for row in rows {
+            let Some(first) = row.records.first() else { continue };
+            match there.get(&first.key()) {
+                None if new.iter().any(|n| n.records.first().map(Record::key) == Some(first.key())) => {
+                    moved.other.push(row.name);
+                }
+                None => new.push(row),
+                Some(item) if is_same(item, &first.item()?) => moved.same += 1,
+                Some(_) => moved.other.push(row.name),
+            }
+        }
+        if dry_run || new.is_empty() {
+            moved.added += new.len();
+            return Ok(());
+        }
+        match self.write_rows(&new, keyring).await {
+            Ok(()) => moved.added += new.len(),
+            // Somebody else was at one of them: the others are written by themselves.
+            Err(Stop::Refused(_)) => {
+                for row in new {
+                    match self.write_rows(std::slice::from_ref(&row), keyring).await {
+                        Ok(()) => moved.added += 1,
+                        Err(Stop::Refused(_)) => moved.other.push(row.name),
+                        Err(Stop::Broken(fault)) => return Err(fault),
+                    }
+                }
+            }
+            Err(Stop::Broken(fault)) => return Err(fault),
+        }
+        Ok(())
+    }
+
+    async fn write_rows(&self, rows: &[Row], keyring: &Keyring) -> Step<()> {
+        let mut draft = Draft::default();
+        for record in rows.iter().flat_map(|row| &row.records) {
+            let is_line =
+                matches!(record, Record::ListedClient(_) | Record::ListedTenant(..) | Record::ClientOfTenant(..));
+            let expect = if is_line { Expect::Any } else { Expect::Absent };
+            draft.writes.push(Write { item: record.item()?, expect });
+        }
+        if rows.iter().any(Row::holds_catalog) {
+            let version = self.gate.store.catalog_version().await?;
+            let copies = crate::store::catalog_versions(version.saturating_add(1));
+            draft.writes.extend(copies.map(|item| Write { item, expect: Expect::Any }));
+        }
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        draft.events.push(Event { after: Some(json!({ "imported": names })), ..self.event("import", None, None) });
+        match self.write_surely(&draft, keyring).await {
+            Err(Stop::Refused(refused)) if refused.text.starts_with("Too many") => {
+                Err(Fault::new("DynamoDB TransactWriteItems: too many changes at the same time").into())
+            }
+            other => other,
+        }
+    }
+
+    /// One page of everything that can move: lines that [`Row::exported`] reads, and where to go on.
+    ///
+    /// # Errors
+    /// If the table does not answer, or holds something that is no record.
+    pub async fn export(&self, cursor: Option<Exported>) -> Result<(Vec<Value>, Option<Exported>), Fault> {
+        let scan = self.gate.store.client.scan().table_name(&self.gate.store.table).consistent_read(true);
+        let scan = scan.set_exclusive_start_key(cursor.map(|c| c.0));
+        let page = Box::pin(scan.send()).await;
+        let page = page.map_err(|e| Fault::new(format!("DynamoDB Scan: {}", kind(&e))))?;
+        let items = page.items.unwrap_or_default();
+        let beside = self.items(items.iter().filter_map(beside).collect()).await?;
+        let mut lines = Vec::new();
+        for item in &items {
+            lines.extend(line(item, &beside)?);
+        }
+        Ok((lines, page.last_evaluated_key.map(Exported)))
+    }
+}
+
+/// Where an export goes on.
+#[derive(Debug, Clone)]
+pub struct Exported(Item);
+
+fn is_same(there: &Item, new: &Item) -> bool {
+    // The version is the table's own.
+    let without = |item: &Item| -> HashMap<String, AttributeValue> {
+        item.iter().filter(|(name, _)| *name != "version").map(|(n, v)| (n.clone(), v.clone())).collect()
+    };
+    without(there) == without(new)
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
+}
+
+/// The record that goes into the same line.
+fn beside(item: &Item) -> Option<Key> {
+    match (text(item, "pk").split_once('#')?, text(item, "sk")) {
+        (("CLIENT", id), "CLIENT") => Some(Key::registration(&id.parse().ok()?)),
+        (("KEY", _), "KEY") => {
+            let client = text(item, "client_id").parse().ok()?;
+            Some(Key::key_listing(&client, &text(item, "key_id").parse().ok()?))
+        }
+        (("TENANT", id), "TENANT") => Some(Key::listed_tenant(&id.parse().ok()?)),
+        _ => None,
+    }
+}
+
+fn record(item: &Item) -> Result<Value, Fault> {
+    let inner = item.iter().filter(|(name, _)| !["pk", "sk", "version"].contains(&name.as_str()));
+    let inner: Item = inner.map(|(name, value)| (name.clone(), value.clone())).collect();
+    serde_dynamo::from_item(inner).map_err(|_| Fault::new("an item cannot be written as JSON"))
+}
+
+fn line(item: &Item, others: &HashMap<Key, Item>) -> Result<Option<Value>, Fault> {
+    let (pk, sk) = (text(item, "pk"), text(item, "sk"));
+    let (kind, name) = pk.split_once('#').unwrap_or((pk, ""));
+    let other = beside(item).and_then(|key| others.get(&key));
+    let with = |mut line: Value, member: &str, value: Option<Value>| {
+        if let (Some(members), Some(value)) = (line.as_object_mut(), value) {
+            members.insert(member.to_owned(), value);
+        }
+        line
+    };
+    let other_record = other.map(record).transpose()?;
+    Ok(match (kind, sk) {
+        ("TENANT", "TENANT") => {
+            let label = other_record.and_then(|listed| listed.get("name").cloned());
+            Some(with(json!({"type": "tenant", "record": record(item)?}), "name", label))
+        }
+        ("CLIENT", "CLIENT") => {
+            Some(with(json!({"type": "client", "record": record(item)?}), "registration", other_record))
+        }
+        ("CLIENT", sk) if sk.starts_with("GRANT#") => Some(json!({"type": "grant", "record": record(item)?})),
+        ("KEY", "KEY") => {
+            let line = json!({"type": "key", "digest": name, "record": record(item)?});
+            Some(with(line, "listing", other_record))
+        }
+        ("TENANT", sk) => sk
+            .strip_prefix("CUSTOMER#")
+            .map(|login_ref| {
+                record(item).map(|record| json!({"type": "customer", "login_ref": login_ref, "record": record}))
+            })
+            .transpose()?,
+        ("CATALOG", sk) if sk.starts_with("ROLE#") => {
+            let role = record(item)?;
+            Some(json!({"type": "role", "role": role.get("name"), "scopes": role.get("scopes")}))
+        }
+        _ => None,
+    })
+}
