@@ -90,6 +90,10 @@ async fn every_event_is_answered_as_expected() {
                 answer.unwrap_or_else(|e| failed(&e))
             }
             "rotate-keyring" => rotate_keyring::handle(&aws, &Stdout, &event, "r").await.unwrap_or_else(|e| failed(&e)),
+            "admin" => {
+                let desk = admin::Desk { gate: &gate, aws: &aws, breached_passwords: None };
+                http(admin::handle(&desk, &Stdout, request(), "r").await)
+            }
             "token" => http(token::handle(&gate, &Stdout, request(), "r").await),
             "login" => http(login::handle(&gate, &Stdout, request(), "r").await),
             "whoami" => http(whoami::handle(&gate, whoami::Guard::BehindAuthorizer, &Stdout, request(), "r").await),

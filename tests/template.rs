@@ -181,12 +181,15 @@ async fn each_route_is_one_that_its_function_serves_and_refuses() {
         let (method, path) = route["RouteKey"].as_str().unwrap().split_once(' ').unwrap();
         assert_eq!(method, "ANY", "{path}: the function refuses other methods by itself");
         let target = route["Target"]["Fn::Sub"].as_str().unwrap().to_owned();
-        let function = if target.contains("TokenIntegration") { "token" } else { "login" };
+        let functions = [("TokenIntegration", "token"), ("LoginIntegration", "login"), ("AdminIntegration", "admin")];
+        let function = functions.iter().find(|(integration, _)| target.contains(integration)).unwrap().1;
         routes.insert(path.to_owned(), function);
     }
     let paths = [token::TOKEN_PATHS.as_slice(), &token::METADATA_PATHS, &[token::REVOKE_PATH, token::JWKS_PATH]];
     let served = paths.concat().into_iter().map(|path| (path.to_owned(), "token"));
-    let served: BTreeMap<String, &str> = served.chain([(login::LOGIN_PATH.to_owned(), "login")]).collect();
+    let of_holders = [admin::SELF_PATH.to_owned(), format!("{}/{{proxy+}}", admin::SELF_PATH)];
+    let served = served.chain([(login::LOGIN_PATH.to_owned(), "login")]);
+    let served: BTreeMap<String, &str> = served.chain(of_holders.map(|path| (path, "admin"))).collect();
     assert_eq!(routes, served);
 
     let dev = Dev::demo();
@@ -226,7 +229,9 @@ fn gateway_responses_say_what_the_catalogue_says() {
         ("openapi.yaml", "TokenApi", Refusal::InvalidToken),
         ("openapi-keys.yaml", "KeyApi", Refusal::InvalidApiKey),
         ("docs/attach/openapi.yaml", "", Refusal::InvalidToken),
+        ("openapi-admin.yaml", "AdminApi", Refusal::InvalidToken),
     ] {
+        let is_problem = file == "openapi-admin.yaml";
         let document = read(file);
         let responses = document["x-amazon-apigateway-gateway-responses"].as_object().unwrap();
         for (kind, response) in responses {
@@ -241,7 +246,16 @@ fn gateway_responses_say_what_the_catalogue_says() {
             let refusal = refusal.unwrap_or(unauthorized);
             let expected = json!({"error": refusal.error(), "error_description": refusal.description(),
                 "code": refusal.code(), "request_id": "$context.requestId"});
-            assert_eq!(serde_json::from_str::<Value>(body).unwrap(), expected, "{file}: {kind}");
+            let mut said: Value = serde_json::from_str(body).unwrap();
+            if is_problem {
+                // RFC 9457's own members say the same.
+                let members = said.as_object_mut().unwrap();
+                let took = ["type", "title", "status", "detail"].map(|member| members.remove(member));
+                assert_eq!(took[0].as_ref().unwrap(), &json!(format!("urn:countersign:problem:{}", refusal.error())));
+                assert_eq!(took[2].as_ref().and_then(Value::as_i64), *status, "{kind}");
+                assert_eq!(took[3], Some(json!(refusal.description())), "{kind}");
+            }
+            assert_eq!(said, expected, "{file}: {kind}");
             assert_eq!(response["statusCode"].as_i64(), *status, "{file}: {kind}");
         }
         let challenge = &responses["UNAUTHORIZED"]["responseParameters"]["gatewayresponse.header.WWW-Authenticate"];
@@ -254,8 +268,66 @@ fn gateway_responses_say_what_the_catalogue_says() {
             let named: BTreeSet<&str> =
                 text.split("functions/${").skip(1).map(|rest| rest.split('.').next().unwrap()).collect();
             assert!(named.iter().all(|name| resources.contains_key(*name)) && named.len() == 2, "{named:?}");
+            if is_problem {
+                continue;
+            }
             let parameter = &template.0["Parameters"]["GatewayTtlSeconds"];
             assert_eq!((&parameter["Default"], &parameter["MaxValue"]), (&json!(0), &json!(3600)));
         }
     }
+}
+
+#[test]
+fn the_admin_document_says_what_the_code_does() {
+    use auth_core::admin::command::Command;
+    use auth_core::admin::operations::{OPERATIONS, Reach};
+    let document = read("openapi-admin.yaml");
+    let described = auth_core::openapi::read(&document).unwrap();
+    assert_eq!(described.operations.len(), OPERATIONS.len());
+    for (api, operation) in &described.operations {
+        let known = OPERATIONS.iter().find(|o| o.id == operation.id).expect(&operation.id);
+        let name = known.id;
+        assert_eq!(api.as_ref().unwrap().as_str(), "admin");
+        assert_eq!((operation.method.as_str(), operation.path.to_string().as_str()), (known.method, known.path));
+        assert_eq!(operation.scopes, vec![vec![known.scope.parse().unwrap()]], "{name}");
+        let subject = match known.reach {
+            Reach::Operator => auth_core::api::Subject::Internal,
+            Reach::Tenant => auth_core::api::Subject::Administrator,
+        };
+        assert_eq!(operation.subject, subject, "{name}");
+
+        // The fields of the body, of the path and of the query are those that the code takes.
+        let raw = &document["paths"][known.path][known.method.to_lowercase()];
+        let schema = raw["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
+        let schema = schema.map(|r| &document["components"]["schemas"][r.rsplit('/').next().unwrap()]);
+        let names = |value: &Value| -> BTreeSet<String> {
+            value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+        };
+        let mut fields = schema.map(|s| names(&s["properties"])).unwrap_or_default();
+        fields.extend(known.path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().to_owned()));
+        let parameters = raw["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters.map(|p| p["$ref"].as_str().unwrap().rsplit('/').next().unwrap()) {
+            let parameter = &document["components"]["parameters"][parameter];
+            if parameter["in"] == "query" {
+                fields.insert(parameter["name"].as_str().unwrap().to_owned());
+            }
+        }
+        // Serde names all that it would take when it meets one that it does not.
+        let error = Command::read(known.command(), json!({"no such field": 1})).unwrap().unwrap_err();
+        let taken: BTreeSet<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        let left: BTreeSet<String> = match name {
+            // A tenant's own registration has the tenant from the path.
+            "verifyAudit" => BTreeSet::from(["tenant".to_owned()]),
+            "verifyTenantAudit" | "registerPartner" => BTreeSet::new(),
+            _ => BTreeSet::new(),
+        };
+        assert_eq!(fields.union(&left).cloned().collect::<BTreeSet<_>>(), taken, "{name}: {error}");
+        let answers = names(&raw["responses"]);
+        assert_eq!(answers.contains("201"), known.creates(), "{name}");
+    }
+    let scopes: BTreeSet<&str> = OPERATIONS.iter().map(|o| o.scope).collect();
+    let demo: Value = yaml_serde::from_str(include_str!("../shared/auth-cli/src/dev/demo.yaml")).unwrap();
+    let operator = demo["roles"].as_array().unwrap().iter().find(|r| r["name"] == "operator").unwrap();
+    let of_operator: BTreeSet<&str> = operator["scopes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(of_operator, scopes, "the demo's operator may do everything");
 }

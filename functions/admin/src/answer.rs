@@ -1,0 +1,115 @@
+//! Answers: JSON with an ETag, or a problem (RFC 9457) with the catalogue's code.
+
+use auth_core::admin::{Done, Refused};
+use auth_core::refusal::{Reason, Refusal};
+use auth_edge::oauth::respond;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::json;
+
+/// What is wrong with a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    refusal: Refusal,
+    status: u16,
+    /// For the caller.
+    detail: String,
+    /// For the log, where that is another.
+    why: Option<String>,
+    challenge: Option<String>,
+    retry_after: Option<i64>,
+}
+
+impl Problem {
+    pub(crate) fn new(refusal: Refusal, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { refusal, status: refusal.status(), detail, why: None, challenge: None, retry_after: None }
+    }
+
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Refusal::InvalidRequest, detail)
+    }
+
+    pub(crate) fn unavailable() -> Self {
+        Self::new(Refusal::Unavailable, Refusal::Unavailable.description())
+    }
+
+    /// A credential that is not proven; the caller is not told why.
+    pub(crate) fn not_proven(refusal: Refusal, why: &str, challenge: &str) -> Self {
+        let detail = refusal.description();
+        Self { why: Some(why.into()), challenge: Some(challenge.into()), ..Self::new(refusal, detail) }
+    }
+
+    pub(crate) fn slow_down(seconds: i64) -> Self {
+        let detail = Refusal::RateLimited.description();
+        Self { retry_after: Some(seconds), ..Self::new(Refusal::RateLimited, detail) }
+    }
+
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// For the audit line.
+    pub(crate) fn reason(&self) -> Reason {
+        let why = self.why.clone().unwrap_or_else(|| self.detail.clone());
+        Reason::new(self.refusal, auth_core::audit::cut(&why))
+    }
+}
+
+impl From<Reason> for Problem {
+    fn from(reason: Reason) -> Self {
+        let challenge = match (reason.status(), reason.refusal) {
+            (401, Refusal::MissingToken) => Some("Bearer".to_owned()),
+            (401, Refusal::InvalidApiKey) => Some("ApiKey".to_owned()),
+            (401, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
+            _ => None,
+        };
+        let status = reason.status();
+        let problem = Self::new(reason.refusal, reason.description());
+        Self { status, why: Some(reason.why), challenge, ..problem }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        Self::new(refused.refusal, refused.text)
+    }
+}
+
+/// What came of a command.
+pub(crate) fn answer(done: &Done) -> Response<String> {
+    let text = done.reveal();
+    let mut response = respond(if done.created { 201 } else { 200 }, &());
+    response.body_mut().clear();
+    response.body_mut().push_str(text.expose());
+    if let Some(version) = done.version
+        && let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\""))
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// A problem. The members of every refusal of this product stand beside RFC 9457's own.
+pub(crate) fn problem_response(problem: &Problem, request_id: &str) -> Response<String> {
+    let title = StatusCode::from_u16(problem.status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
+    let body = json!({
+        "type": format!("urn:countersign:problem:{}", problem.refusal.error()),
+        "title": title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "error": problem.refusal.error(),
+        "error_description": problem.detail,
+        "code": problem.refusal.code(),
+        "request_id": request_id,
+    });
+    let mut response = respond(problem.status, &body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(Ok(challenge)) = problem.challenge.as_deref().map(HeaderValue::from_str) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(seconds) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

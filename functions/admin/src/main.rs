@@ -1,0 +1,24 @@
+//! The wiring of the function: settings, clients, runtime.
+
+use auth_core::settings::Settings;
+use auth_edge::http_request::reply;
+use auth_edge::report::Stdout;
+use auth_store::{aws::Aws, gate::Gate};
+use lambda_http::lambda_runtime::run;
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Error, LambdaEvent, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let settings = Settings::read(|name| std::env::var(name).ok())?;
+    let breached_passwords = std::env::var("BREACHED_PASSWORDS").ok().filter(|path| !path.is_empty()).map(Into::into);
+    let aws = Aws::from_env()?;
+    let gate = Gate::new(&aws, &settings);
+    let desk = admin::Desk { gate: &gate, aws: &aws, breached_passwords };
+    let desk = &desk;
+    run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
+        let response = admin::handle(desk, &Stdout, event.payload, &event.context.request_id).await;
+        Ok::<_, Error>(reply(&response))
+    }))
+    .await
+}
