@@ -68,6 +68,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
     let api = auth_core::api::Api {
         name: "orders".parse().unwrap(),
         audience: text("audience"),
+        url: None,
         document: "orders".into(),
         token: auth_core::api::TokenSettings::default(),
         operations,
@@ -86,7 +87,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         let mut record: Client = serde_json::from_value(client_json).unwrap();
         record.self_signing = secret.map(|secret| {
             let sealed = keyring.sealing.seal(client, &SecretText::new(secret), [9; 12]).unwrap();
-            SelfSigning { secrets: vec![SealedSecret { sealed, expires_at: None }], max_lifetime_seconds: 3600 }
+            SelfSigning { secrets: vec![SealedSecret { sealed, created_at: None, expires_at: None }], max_lifetime_seconds: 3600 }
         });
         let grant: Grant = serde_json::from_value(json!({"client_id": client, "tenant": tenant, "state": "approved",
             "scopes": ["orders:read", "orders:write"], "roles": [], "skus": [], "suppliers": []}))

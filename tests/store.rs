@@ -37,6 +37,7 @@ fn api(name: &str) -> Record {
     Record::Api(Box::new(Api {
         name: name.parse().unwrap(),
         audience: format!("https://{name}.example"),
+        url: None,
         document: "d".into(),
         token: Default::default(),
         operations: Vec::new(),

@@ -51,7 +51,7 @@ struct Carried {
 
 /// Rewrites the files.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let gate = deployment::from_env()?;
+    let gate = deployment::from_env()?.gate;
     if gate.environment == Environment::Live {
         return Err(Trouble::Usage("ENVIRONMENT: events carry tokens of test deployments only".into()));
     }

@@ -1,18 +1,16 @@
 //! `countersign seed`: imports a seed file into a deployment, on AWS or local.
 
-use crate::deployment;
+use crate::operator::{Global, Output, operator, report, write};
 use crate::seed::{self, Made, Seed, Source};
 use crate::trouble::{Trouble, broken};
 use auth_core::api::Api;
 use auth_core::ids::ClientId;
 use auth_edge::clock;
 use auth_store::gate::Gate;
-use auth_store::store::{Added, Record, Wanted};
+use auth_store::office::Office;
+use auth_store::store::{Record, Wanted};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-
-/// How often it is said how far the import is, in records.
-const PROGRESS: usize = 1000;
 
 /// What `seed` is told. Table, secret, issuer, region and credentials come from the environment, as for a function.
 #[derive(Debug, clap::Args)]
@@ -25,16 +23,19 @@ pub(crate) struct Arguments {
 }
 
 /// Writes the records. APIs and roles replace those of their names; of the rest, what is there already stays.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let gate = deployment::from_env()?;
-    let seed = Seed::read(&arguments.file)?;
+pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<(), Trouble> {
+    let deployment = global.deployment().await?;
+    let gate = &deployment.gate;
+    let mut seed = Seed::read(&arguments.file)?;
     let folder = arguments.file.parent().unwrap_or(Path::new(""));
     let given = arguments.openapi.as_deref().map(Source::read).transpose()?;
-    check(&seed, &gate)?;
+    check(&seed, gate)?;
+    seed.with_admin_api();
     let (apis, sources) = seed::apis(&seed, folder, given.as_slice(), &gate.issuer)?;
     let keyring = gate.keyring.get(clock::now()).await.map_err(broken)?;
     seed::check_algorithms(&apis, &keyring)?;
-    let (records, made) = seed::records(&seed, &apis, &keyring)?;
+    let mut made = Vec::new();
+    let rows = seed::rows_and_made(&seed, &keyring, &mut made)?;
     warn(&seed, &sources);
 
     // A document may hold APIs that this seed does not declare, but another one did.
@@ -43,56 +44,50 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     for staying in there.apis.values().filter(|api| !is_declared(api)) {
         apis.iter().filter(|api| is_declared(api)).try_for_each(|api| seed::keep_apart(api, staying))?;
     }
-    let replaces = |record: &Record| match record {
-        Record::Api(api) => is_declared(api),
-        Record::Role(..) => true,
-        _ => false,
-    };
-    let (replacing, rest): (Vec<Record>, Vec<Record>) = records.into_iter().partition(replaces);
-    let (undeclared, rest): (Vec<Record>, Vec<Record>) = rest.into_iter().partition(|r| matches!(r, Record::Api(_)));
-
-    // APIs and roles first, and all processes are told, whatever becomes of the rest.
+    let (declared, undeclared): (Vec<&Api>, Vec<&Api>) = apis.iter().partition(|api| is_declared(api));
+    let replacing: Vec<Record> = declared
+        .into_iter()
+        .map(|api| Record::Api(Box::new(api.clone())))
+        .chain(seed.roles.iter().map(|role| Record::Role(role.name.clone(), role.scopes.clone())))
+        .collect();
     let imported = replacing.len();
-    gate.store.load(replacing, |_| {}).await.map_err(broken)?;
-    for api in &undeclared {
-        gate.store.add(api).await.map_err(broken)?;
-    }
-    gate.store.bump_catalog().await.map_err(broken)?;
-
-    let mut added = 0;
-    for (index, record) in rest.iter().enumerate() {
-        let is_new = match record {
-            Record::Client(client) => {
-                let made = made.iter().find(|m| m.client_id == client.client_id);
-                add_client(&gate, record, &client.client_id, made).await?
-            }
-            _ => gate.store.add(record).await.map_err(broken)? == Added::New,
-        };
-        added += usize::from(is_new);
-        if (index + 1) % PROGRESS == 0 {
-            let _ = writeln!(std::io::stderr().lock(), "seeding: {} of {} records", index + 1, rest.len());
+    if !global.dry_run {
+        // APIs and roles first, and all processes are told, whatever becomes of the rest.
+        let names = replacing.iter().map(Record::name).collect();
+        gate.store.load(replacing, |_| {}).await.map_err(broken)?;
+        for api in undeclared {
+            gate.store.add(&Record::Api(Box::new(api.clone()))).await.map_err(broken)?;
         }
+        gate.store.bump_catalog().await.map_err(broken)?;
+        let office = Office::new(gate, &deployment.aws, operator("seed")?, clock::now(), None);
+        office.note("seed", names).await.map_err(broken)?;
     }
-    let stayed = rest.len() - added;
-    say(&format!("{imported} APIs and roles imported, {added} records added, {stayed} were there and stay as they are"))
+    let announced = announce(gate, &made, global.dry_run).await?;
+    let moved = write(rows, &deployment, global.dry_run).await?;
+    if global.output == Output::Table {
+        let word = if global.dry_run { "would be imported" } else { "imported" };
+        say(&format!("{imported} APIs and roles {word}"))?;
+    }
+    report(&moved, global)?;
+    let lost = announced.iter().find(|id| moved.other.contains(&format!("client {id}")));
+    match lost {
+        Some(id) => say(&format!("client {id} was added by somebody else in between: a secret said above is not its")),
+        None => Ok(()),
+    }
 }
 
-/// Adds a client. A secret that was made for it is said before it counts: if anything breaks then, nothing is lost.
-async fn add_client(gate: &Gate, record: &Record, id: &ClientId, made: Option<&Made>) -> Result<bool, Trouble> {
-    let wanted = Wanted { client: Some(id), ..Wanted::default() };
-    if gate.store.fetch(wanted, clock::now()).await.map_err(broken)?.facts.client.is_some() {
-        return Ok(false);
-    }
-    if let Some(made) = made {
-        say(&format!("made for client {id}: client_secret {}", made.secret.expose()))?;
-    }
-    match gate.store.add(record).await.map_err(broken)? {
-        Added::New | Added::Same => Ok(true),
-        Added::Other => {
-            say(&format!("client {id} was added by somebody else in between: a secret said above is not its"))?;
-            Ok(false)
+/// Secrets that were made are said before they count: if anything breaks then, nothing is lost. Of clients that are there
+/// already, nothing is said: theirs stay.
+async fn announce(gate: &Gate, made: &[Made], dry_run: bool) -> Result<Vec<ClientId>, Trouble> {
+    let mut announced = Vec::new();
+    for made in made.iter().filter(|_| !dry_run) {
+        let wanted = Wanted { client: Some(&made.client_id), ..Wanted::default() };
+        if gate.store.fetch(wanted, clock::now()).await.map_err(broken)?.facts.client.is_none() {
+            say(&format!("made for client {}: client_secret {}", made.client_id, made.secret.expose()))?;
+            announced.push(made.client_id.clone());
         }
     }
+    Ok(announced)
 }
 
 fn warn(seed: &Seed, sources: &[Source]) {

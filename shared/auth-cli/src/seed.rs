@@ -1,6 +1,8 @@
 //! The seed file: APIs, roles, tenants, clients, keys and customers, as they shall stand at the start.
 
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, broken};
+use auth_core::admin::apis::server_url;
+use auth_core::admin::keys;
 use auth_core::api::{Api, TokenSettings};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::ids::{
@@ -10,22 +12,19 @@ use auth_core::ids::{
 use auth_core::keyring::Keyring;
 use auth_core::openapi;
 use auth_core::password::StoredPassword;
-use auth_core::policy::operations_meet;
 use auth_core::records::{
     ActiveState, ApiKey, Client, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate, SealedSecret,
     SelfSigning, StoredSecret, Tenant,
 };
 use auth_core::secret::{Digest, DigestOf, SecretText, base64url};
-use auth_core::time::Timestamp;
+use auth_core::time::{Rfc3339, Timestamp};
 use auth_edge::clock;
+use auth_store::office::Row;
 use auth_store::store::Record;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// The longest life of a partner-signed token, where the seed says nothing else, in seconds.
-const SELF_SIGNED_SECONDS: i64 = 3600;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -55,6 +54,7 @@ pub(crate) struct SeedApi {
     pub(crate) name: ApiName,
     pub(crate) openapi: Option<PathBuf>,
     pub(crate) audience: Option<String>,
+    pub(crate) url: Option<String>,
     #[serde(default)]
     pub(crate) token: TokenSettings,
 }
@@ -80,6 +80,8 @@ pub(crate) struct SeedTenant {
 pub(crate) struct SeedClient {
     pub(crate) client_id: ClientId,
     pub(crate) client_secret: Option<SecretText>,
+    /// Where no more was kept of it.
+    client_secret_sha256: Option<String>,
     #[serde(default)]
     previous_secrets: Vec<SeedSecret>,
     #[serde(default = "client_credentials")]
@@ -107,7 +109,7 @@ pub(crate) struct SeedClient {
 #[serde(deny_unknown_fields)]
 struct SeedSecret {
     secret: SecretText,
-    expires_at: Time,
+    expires_at: Rfc3339,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,17 +125,20 @@ pub(crate) struct SeedGrant {
     skus: Vec<SkuPattern>,
     #[serde(default)]
     suppliers: Vec<SupplierCode>,
-    not_after: Option<Time>,
+    not_after: Option<Rfc3339>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeedKey {
-    pub(crate) key: SecretText,
+    pub(crate) key: Option<SecretText>,
+    /// Where no more was kept of it.
+    sha256: Option<String>,
+    environment: Option<Environment>,
     pub(crate) client_id: ClientId,
     pub(crate) tenant: TenantId,
     pub(crate) apis: Vec<ApiName>,
-    expires_at: Option<Time>,
+    expires_at: Option<Rfc3339>,
     #[serde(default = "active_key")]
     state: KeyLife,
 }
@@ -143,24 +148,13 @@ pub(crate) struct SeedKey {
 pub(crate) struct SeedCustomer {
     pub(crate) tenant: TenantId,
     pub(crate) username: Username,
-    pub(crate) password: SecretText,
+    pub(crate) password: Option<SecretText>,
+    password_hash: Option<SecretText>,
     customer_id: CustomerId,
     #[serde(default)]
     scopes: Vec<Scope>,
     #[serde(default = "active")]
     state: ActiveState,
-}
-
-/// RFC 3339.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "String")]
-struct Time(Timestamp);
-
-impl TryFrom<String> for Time {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Timestamp::from_rfc3339(&text).map(Self).ok_or("a time is written as 2026-12-01T00:00:00Z")
-    }
 }
 
 fn test() -> Environment {
@@ -190,7 +184,7 @@ impl Seed {
     /// Reads JSON or YAML.
     pub(crate) fn parse(text: &str, name: &str) -> Result<Self, Trouble> {
         let wrong = |path: String, error: String| {
-            let error = without_value(&error);
+            let error = auth_core::admin::command::without_value(&error);
             match path.as_str() {
                 "." => Trouble::Usage(format!("{name}: {error}")),
                 // YAML's errors begin with the path themselves.
@@ -211,6 +205,17 @@ impl Seed {
         Ok(seed)
     }
 
+    /// A part of one, whose other parts are in the table already: names that are not here may be there.
+    pub(crate) fn read_part(value: Value) -> Result<Self, Trouble> {
+        serde_path_to_error::deserialize(value).map_err(|e| {
+            let text = auth_core::admin::command::without_value(&e.inner().to_string());
+            let path = e.path().to_string();
+            // The list and the place in it are of our own making.
+            let place = path.split_once("].").map_or("", |(_, rest)| rest);
+            Trouble::Usage(if place.is_empty() { text } else { format!("{place}: {text}") })
+        })
+    }
+
     /// Holds the parts against one another; names the place of the first that does not fit.
     fn check(&self) -> Result<(), String> {
         once("apis", "name", self.apis.iter().map(|a| &a.name))?;
@@ -218,7 +223,7 @@ impl Seed {
         once("roles", "name", self.roles.iter().map(|r| &r.name))?;
         once("tenants", "id", self.tenants.iter().map(|t| &t.id))?;
         once("clients", "client_id", self.clients.iter().map(|c| &c.client_id))?;
-        once("api_keys", "key", self.api_keys.iter().map(|k| k.key.expose()))?;
+        once("api_keys", "key", self.api_keys.iter().filter_map(|k| Some(k.key.as_ref()?.expose())))?;
         once("customers", "username", self.customers.iter().map(|c| (&c.tenant, &c.username)))?;
         let issuer_ok = |i: &str| auth_core::settings::is_issuer(i);
         if self.issuer.as_deref().is_some_and(|issuer| !issuer_ok(issuer)) {
@@ -236,12 +241,8 @@ impl Seed {
             false => Err(format!("{place}.tenant: no tenant {named}")),
         };
         for (index, api) in self.apis.iter().enumerate() {
-            if !(1..=86_400).contains(&api.token.lifetime_seconds) {
-                return Err(format!("apis[{index}].token.lifetime_seconds: from 1 to 86400"));
-            }
-            if api.token.idle_seconds.is_some_and(|idle| idle < 1) {
-                return Err(format!("apis[{index}].token.idle_seconds: 1 or more, or null"));
-            }
+            let good = auth_core::admin::apis::check_token_settings(&api.token);
+            good.map_err(|what| format!("apis[{index}].{what}"))?;
         }
         for (index, client) in self.clients.iter().enumerate() {
             let place = format!("clients[{index}]");
@@ -270,13 +271,20 @@ impl Seed {
         }
         for (index, key) in self.api_keys.iter().enumerate() {
             let place = format!("api_keys[{index}]");
-            key.key.expose().parse::<UnverifiedApiKey>().map_err(|e| format!("{place}.key: {e}"))?;
+            if let Some(key) = &key.key {
+                key.expose().parse::<UnverifiedApiKey>().map_err(|e| format!("{place}.key: {e}"))?;
+            } else if key.sha256.is_none() {
+                return Err(format!("{place}: missing field `key`"));
+            }
             known_tenant(place.clone(), &key.tenant)?;
             if !clients.contains(&key.client_id) {
                 return Err(format!("{place}.client_id: no client {}", key.client_id));
             }
         }
         for (index, customer) in self.customers.iter().enumerate() {
+            if customer.password.is_none() && customer.password_hash.is_none() {
+                return Err(format!("customers[{index}]: missing field `password`"));
+            }
             known_tenant(format!("customers[{index}]"), &customer.tenant)?;
         }
         Ok(())
@@ -284,15 +292,6 @@ impl Seed {
 }
 
 /// That nothing is there twice.
-/// An error's text without the value that it is about, which may be a secret in the wrong place.
-fn without_value(error: &str) -> String {
-    let parts = ["invalid type: ", "invalid value: "].iter().find_map(|kind| error.split_once(kind));
-    match parts.and_then(|(before, rest)| Some((before, rest.split_once(", expected ")?.1))) {
-        Some((before, expected)) => format!("{before}expected {expected}"),
-        None => error.to_owned(),
-    }
-}
-
 fn once<T: Ord>(place: &str, member: &str, values: impl Iterator<Item = T>) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (index, value) in values.enumerate() {
@@ -304,6 +303,17 @@ fn once<T: Ord>(place: &str, member: &str, values: impl Iterator<Item = T>) -> R
 }
 
 impl Seed {
+    /// Has the admin API served, too, unless the seed says something of it already.
+    pub(crate) fn with_admin_api(&mut self) {
+        let name: Result<ApiName, _> = ADMIN_API.parse();
+        if let Ok(name) = name
+            && !self.apis.iter().any(|api| api.name == name)
+        {
+            let token = TokenSettings::default();
+            self.apis.push(SeedApi { name, openapi: None, audience: None, url: None, token });
+        }
+    }
+
     /// APIs that are named somewhere and declared nowhere: likely a typing mistake, and never allowed.
     pub(crate) fn unknown_apis(&self) -> BTreeSet<&ApiName> {
         let known: BTreeSet<&ApiName> = self.apis.iter().map(|a| &a.name).collect();
@@ -314,6 +324,10 @@ impl Seed {
     }
 }
 
+/// The name of the admin API, and the document that describes it.
+pub(crate) const ADMIN_API: &str = "admin";
+const ADMIN_DOCUMENT: &str = include_str!("../../../openapi-admin.yaml");
+
 /// A document, and where it came from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
@@ -322,6 +336,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// The admin API's.
+    pub(crate) fn admin() -> Result<Self, Trouble> {
+        Self::parse(ADMIN_DOCUMENT, "openapi-admin.yaml")
+    }
+
     pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
@@ -365,6 +384,11 @@ pub(crate) fn apis(
 ) -> Result<(Vec<Api>, Vec<Source>), Trouble> {
     let mut sources: Vec<(PathBuf, Source)> = Vec::new();
     let mut apis = Vec::new();
+    // What the caller gave, and then ours.
+    let admin = Source::admin()?;
+    let own = given;
+    let given: Vec<Source> = own.iter().cloned().chain([admin]).collect();
+    let declared = seed.apis.iter().filter(|api| api.name.as_str() != ADMIN_API).count();
     for (index, entry) in seed.apis.iter().enumerate() {
         let place = format!("apis[{index}]");
         let source = match &entry.openapi {
@@ -379,13 +403,13 @@ pub(crate) fn apis(
                     }
                 }
             }
-            None => match given.iter().find(|source| declares(source, &entry.name)).or(given.first()) {
+            None => match given.iter().find(|source| declares(source, &entry.name)).or(own.first()) {
                 Some(given) => given.clone(),
                 None => return Err(Trouble::Usage(format!("{place}.openapi: missing, and no --openapi was given"))),
             },
         };
         let read = openapi::read(&source.document).map_err(|e| Trouble::Usage(format!("{}: {e}", source.name)))?;
-        let alone = seed.apis.len() == 1 || entry.openapi.is_some();
+        let alone = declared == 1 || entry.openapi.is_some();
         let operations: Vec<_> = read
             .operations
             .into_iter()
@@ -398,6 +422,7 @@ pub(crate) fn apis(
         apis.push(Api {
             name: entry.name.clone(),
             audience: entry.audience.clone().unwrap_or_else(|| format!("{issuer}/apis/{}", entry.name)),
+            url: entry.url.clone().or_else(|| server_url(&source.document)),
             document: source.name.clone(),
             token: entry.token,
             operations,
@@ -414,23 +439,7 @@ pub(crate) fn apis(
 
 /// Two APIs must not be for the same requests, nor for the same audience.
 pub(crate) fn keep_apart(api: &Api, other: &Api) -> Result<(), Trouble> {
-    if api.audience == other.audience {
-        let both = format!("APIs {} and {} have the same audience, {}", api.name, other.name, api.audience);
-        return Err(Trouble::Usage(both));
-    }
-    let pairs = api.operations.iter().flat_map(|a| other.operations.iter().map(move |b| (a, b)));
-    // Within one document the gateway chooses; of two documents, each would be a gateway of its own.
-    let mut clash = pairs.filter(|(a, b)| {
-        let same = a.method == b.method && a.path.fill(|_| "{}".into()) == b.path.fill(|_| "{}".into());
-        same || (api.document != other.document && operations_meet(a, b))
-    });
-    match clash.next() {
-        None => Ok(()),
-        Some((a, b)) => Err(Trouble::Usage(format!(
-            "{} {} of API {} and {} {} of API {} are for the same requests",
-            a.method, a.path, api.name, b.method, b.path, other.name
-        ))),
-    }
+    auth_core::admin::apis::keep_apart(api, other).map_err(Trouble::Usage)
 }
 
 /// Whether a document has operations that it says are of this API.
@@ -461,6 +470,7 @@ fn undeclared(apis: &mut Vec<Api>, documents: &[Source], issuer: &str) -> Result
                 Some(_) => {}
                 None => apis.push(Api {
                     audience: format!("{issuer}/apis/{name}"),
+                    url: server_url(&source.document),
                     name,
                     document: source.name.clone(),
                     token,
@@ -470,6 +480,36 @@ fn undeclared(apis: &mut Vec<Api>, documents: &[Source], issuer: &str) -> Result
         }
     }
     Ok(())
+}
+
+/// The row of a grant by itself.
+pub(crate) fn grant_row(line: Value) -> Result<Row, Trouble> {
+    let mut line = line;
+    let members = line.as_object_mut();
+    let client_id = members.and_then(|members| {
+        members.remove("type");
+        members.remove("client_id")
+    });
+    let client_id: ClientId = match client_id.and_then(|id| id.as_str()?.parse().ok()) {
+        Some(id) => id,
+        None => return Err(Trouble::Usage("client_id: missing, or not a client's id".into())),
+    };
+    let grant: SeedGrant = serde_path_to_error::deserialize(line)
+        .map_err(|e| Trouble::Usage(auth_core::admin::command::without_value(&e.inner().to_string())))?;
+    Ok(Row::grant(grant_of(&client_id, &grant)))
+}
+
+fn grant_of(client_id: &ClientId, grant: &SeedGrant) -> Grant {
+    Grant {
+        client_id: client_id.clone(),
+        tenant: grant.tenant.clone(),
+        state: grant.state,
+        scopes: grant.scopes.clone(),
+        roles: grant.roles.clone(),
+        skus: grant.skus.clone(),
+        suppliers: grant.suppliers.clone(),
+        not_after: grant.not_after.map(|t| t.0),
+    }
 }
 
 /// Whether the keyring can sign what the APIs ask for.
@@ -491,91 +531,138 @@ pub(crate) fn api_records(apis: &[Api]) -> Vec<Record> {
 /// The records of the seed, and the client secrets that it left to be made.
 pub(crate) fn records(seed: &Seed, apis: &[Api], keyring: &Keyring) -> Result<(Vec<Record>, Vec<Made>), Trouble> {
     let mut records = api_records(apis);
+    records.extend(seed.roles.iter().map(|role| Record::Role(role.name.clone(), role.scopes.clone())));
     let mut made = Vec::new();
-    for role in &seed.roles {
-        records.push(Record::Role(role.name.clone(), role.scopes.clone()));
+    let rows = rows_and_made(seed, keyring, &mut made)?;
+    records.extend(rows.into_iter().flat_map(|row| row.records));
+    Ok((records, made))
+}
+
+/// The rows of the seed but for APIs and roles. Every client must have its secret, in whatever form.
+pub(crate) fn rows(seed: &Seed, keyring: &Keyring) -> Result<Vec<Row>, Trouble> {
+    let mut made = Vec::new();
+    let rows = rows_and_made(seed, keyring, &mut made)?;
+    match made.is_empty() {
+        true => Ok(rows),
+        false => {
+            Err(Trouble::Usage("client_secret or client_secret_sha256: missing; nobody would learn a made one".into()))
+        }
     }
+}
+
+/// The rows of the seed but for APIs and roles, in the order in which they need one another.
+pub(crate) fn rows_and_made(seed: &Seed, keyring: &Keyring, made: &mut Vec<Made>) -> Result<Vec<Row>, Trouble> {
+    let mut rows = Vec::new();
     for tenant in &seed.tenants {
-        records.push(Record::Tenant(Tenant { id: tenant.id.clone(), apis: tenant.apis.clone(), state: tenant.state }));
+        let record = Tenant { id: tenant.id.clone(), apis: tenant.apis.clone(), state: tenant.state };
+        rows.push(Row::tenant(record, None));
     }
     for client in &seed.clients {
-        let secret = match &client.client_secret {
-            Some(secret) => secret.clone(),
-            None => {
-                let secret = SecretText::new(format!("cs_{}", base64url(&random::<32>()?)));
-                made.push(Made { client_id: client.client_id.clone(), secret: secret.clone() });
-                secret
-            }
-        };
-        client_records(client, &secret, seed.environment, keyring, &mut records)?;
+        rows.push(client_row(client, seed.environment, keyring, made)?);
+        rows.extend(client.grants.iter().map(|grant| Row::grant(grant_of(&client.client_id, grant))));
     }
     for key in &seed.api_keys {
-        let parsed: UnverifiedApiKey =
-            key.key.expose().parse().map_err(|e| Trouble::Usage(format!("api_keys: {e}")))?;
-        let digest = parsed.digest(&keyring.pepper);
-        let short: String = digest.as_str().chars().take(12).collect();
-        let key_id: KeyId = format!("key-{short}").parse().map_err(|e| Trouble::Usage(format!("api_keys: {e}")))?;
-        records.push(Record::ApiKey(
-            digest,
-            ApiKey {
-                key_id,
-                client_id: key.client_id.clone(),
-                tenant: key.tenant.clone(),
-                apis: key.apis.clone(),
-                environment: parsed.environment(),
-                state: key.state,
-                expires_at: key.expires_at.map(|t| t.0),
-            },
-        ));
+        rows.push(key_row(key, seed.environment, keyring)?);
     }
     for customer in &seed.customers {
         let digest =
             Digest::of(&keyring.pepper, DigestOf::Username(customer.tenant.as_str()), customer.username.as_str());
-        let password = StoredPassword::hash(&customer.password, random()?)
-            .ok_or_else(|| Trouble::Usage("customers: a password has 1 to 1,024 bytes".into()))?;
-        records.push(Record::Customer(
-            digest,
-            Customer {
-                tenant: customer.tenant.clone(),
-                customer_id: customer.customer_id.clone(),
-                password,
-                scopes: customer.scopes.clone(),
-                state: customer.state,
-                tokens_not_before: None,
-            },
-        ));
+        let wrong = |what: &str| Trouble::Usage(format!("customers: {what}"));
+        let password = match (&customer.password, &customer.password_hash) {
+            (Some(password), None) => {
+                StoredPassword::hash(password, random()?).ok_or_else(|| wrong("a password has 1 to 1,024 bytes"))?
+            }
+            (None, Some(hash)) => StoredPassword::import(hash).ok_or_else(|| {
+                wrong("password_hash is argon2 as a PHC string or bcrypt, not dearer than a login may be")
+            })?,
+            _ => return Err(wrong("exactly one of password and password_hash is needed")),
+        };
+        let record = Customer {
+            tenant: customer.tenant.clone(),
+            customer_id: customer.customer_id.clone(),
+            password,
+            scopes: customer.scopes.clone(),
+            state: customer.state,
+            tokens_not_before: None,
+        };
+        rows.push(Row::customer(digest, record));
     }
-    Ok((records, made))
+    Ok(rows)
 }
 
-fn client_records(
+fn key_row(key: &SeedKey, environment: Environment, keyring: &Keyring) -> Result<Row, Trouble> {
+    let wrong = |what: &dyn std::fmt::Display| Trouble::Usage(format!("api_keys: {what}"));
+    let (digest, environment, last_four) = match (&key.key, &key.sha256) {
+        (Some(key), None) => {
+            let key: UnverifiedApiKey = key.expose().parse().map_err(|e| wrong(&e))?;
+            (key.digest(&keyring.pepper), key.environment(), Some(key.shown().1))
+        }
+        (None, Some(sha256)) => {
+            let digest = Digest::of_sha256(&keyring.pepper, DigestOf::ApiKey, sha256);
+            let digest = digest.ok_or_else(|| wrong(&"sha256 has 64 hex digits"))?;
+            (digest, key.environment.unwrap_or(environment), None)
+        }
+        _ => return Err(wrong(&"exactly one of key and sha256 is needed")),
+    };
+    let record = ApiKey {
+        key_id: KeyId::of(&digest),
+        client_id: key.client_id.clone(),
+        tenant: key.tenant.clone(),
+        apis: key.apis.clone(),
+        environment,
+        state: key.state,
+        expires_at: key.expires_at.map(|t| t.0),
+    };
+    let listing = keys::listing(&record, digest, last_four, None, clock::now());
+    Ok(Row::key(record, listing))
+}
+
+fn client_row(
     client: &SeedClient,
-    secret: &SecretText,
     environment: Environment,
     keyring: &Keyring,
-    records: &mut Vec<Record>,
-) -> Result<(), Trouble> {
+    made: &mut Vec<Made>,
+) -> Result<Row, Trouble> {
     let id = &client.client_id;
-    let stored = |secret: &SecretText, expires_at| StoredSecret {
-        digest: Digest::of(&keyring.pepper, DigestOf::ClientSecret(id.as_str()), secret.expose()),
-        expires_at,
+    let wrong = |what: &str| Trouble::Usage(format!("client {id}: {what}"));
+    let kind = DigestOf::ClientSecret(id.as_str());
+    let made_now;
+    let (digest, secret) = match (&client.client_secret, &client.client_secret_sha256) {
+        (Some(_), Some(_)) => return Err(wrong("one of client_secret and client_secret_sha256")),
+        (Some(secret), None) => (Digest::of(&keyring.pepper, kind, secret.expose()), Some(secret)),
+        (None, Some(sha256)) => {
+            let digest = Digest::of_sha256(&keyring.pepper, kind, sha256);
+            (digest.ok_or_else(|| wrong("client_secret_sha256 has 64 hex digits"))?, None)
+        }
+        (None, None) => {
+            made_now = SecretText::new(format!("cs_{}", base64url(&random::<32>()?)));
+            made.push(Made { client_id: id.clone(), secret: made_now.clone() });
+            (Digest::of(&keyring.pepper, kind, made_now.expose()), Some(&made_now))
+        }
     };
     let previous = || client.previous_secrets.iter().map(|p| (&p.secret, Some(p.expires_at.0)));
     let self_signing = if client.self_signing {
-        let live: Vec<(&SecretText, Option<Timestamp>)> = match &client.signing_secret {
-            Some(signing) => vec![(signing, None)],
-            None => [(secret, None)].into_iter().chain(previous()).collect(),
+        let live: Vec<(&SecretText, Option<Timestamp>)> = match (&client.signing_secret, secret) {
+            (Some(signing), _) => vec![(signing, None)],
+            (None, Some(secret)) => [(secret, None)].into_iter().chain(previous()).collect(),
+            (None, None) => return Err(wrong("signing_secret: its SHA-256 does not verify what a partner signs")),
         };
         let mut secrets = Vec::new();
         for (secret, expires_at) in live {
-            let sealed = keyring.sealing.seal(id.as_str(), secret, random()?);
-            secrets.push(SealedSecret { sealed: sealed.map_err(|e| Trouble::Broken(e.to_string()))?, expires_at });
+            let sealed = keyring.sealing.seal(id.as_str(), secret, random()?).map_err(broken)?;
+            secrets.push(SealedSecret { sealed, created_at: None, expires_at });
         }
-        Some(SelfSigning { secrets, max_lifetime_seconds: SELF_SIGNED_SECONDS })
+        Some(SelfSigning { secrets, max_lifetime_seconds: auth_core::admin::clients::SELF_SIGNED_SECONDS })
     } else {
         None
     };
-    records.push(Record::Client(Box::new(Client {
+    let mut secrets = vec![StoredSecret { digest, created_at: None, expires_at: None }];
+    secrets.extend(previous().map(|(secret, expires_at)| StoredSecret {
+        digest: Digest::of(&keyring.pepper, kind, secret.expose()),
+        created_at: None,
+        expires_at,
+    }));
+    let record = Client {
         client_id: id.clone(),
         kind: client.kind,
         tenant: client.tenant.clone(),
@@ -584,28 +671,15 @@ fn client_records(
         // A seed is written by the operator, who says by the kind what is internal.
         internal: client.kind != ClientKind::SingleTenant,
         grant_types: client.grant_types.clone(),
-        secrets: [(secret, None)].into_iter().chain(previous()).map(|(s, t)| stored(s, t)).collect(),
+        secrets,
         self_signing,
         requires_user_login: client.requires_user_login,
         rate: client.rate,
         apis: client.apis.clone(),
         roles: client.roles.clone(),
         tokens_not_before: None,
-    })));
-    for grant in &client.grants {
-        records.push(Record::Grant(Grant {
-            client_id: id.clone(),
-            tenant: grant.tenant.clone(),
-            state: grant.state,
-            scopes: grant.scopes.clone(),
-            roles: grant.roles.clone(),
-            skus: grant.skus.clone(),
-            suppliers: grant.suppliers.clone(),
-            not_after: grant.not_after.map(|t| t.0),
-        }));
-        records.push(Record::ClientOfTenant(grant.tenant.clone(), id.clone()));
-    }
-    Ok(())
+    };
+    Ok(Row::client(record, None))
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Trouble> {

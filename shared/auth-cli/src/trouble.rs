@@ -1,11 +1,15 @@
 //! How a command ends that does not do what it was asked for.
 
+use auth_core::admin::Refused;
+use auth_core::refusal::Refusal;
 use std::fmt;
 use std::path::Path;
 
 /// Why the command ends: one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
+    /// It was understood, and refused by a rule.
+    Refused(Refused),
     /// What was asked for cannot be done as it was asked.
     Usage(String),
     /// Something does not work.
@@ -13,8 +17,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Refused, in these words.
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self::Refused(Refused { refusal: Refusal::Conflict, text: text.into() })
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
+            Self::Refused(_) => 1,
             Self::Usage(_) => 2,
             Self::Broken(_) => 3,
         }
@@ -23,7 +33,7 @@ impl Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(text) | Self::Broken(text)) = self;
+        let (Self::Usage(text) | Self::Broken(text) | Self::Refused(Refused { text, .. })) = self;
         f.write_str(&text.replace(['\n', '\r'], " "))
     }
 }

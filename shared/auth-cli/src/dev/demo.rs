@@ -1,7 +1,7 @@
 //! The demo: data for every way in, and what is said about it at the start.
 
 use crate::events::partner_token;
-use crate::seed::{Made, Seed, SeedApi, Source};
+use crate::seed::{ADMIN_API, Made, Seed, SeedApi, Source};
 use crate::trouble::Trouble;
 use auth_core::api::TokenSettings;
 use auth_core::ids::{ApiName, ClientKind, Scope};
@@ -43,6 +43,7 @@ pub(crate) fn seed_for(source: &Source) -> Result<Seed, Trouble> {
         .map(|name| SeedApi {
             name: name.clone(),
             openapi: None,
+            url: None,
             audience: known(name).and_then(|api| api.audience.clone()),
             token: known(name).map_or_else(TokenSettings::default, |api| api.token),
         })
@@ -54,10 +55,13 @@ pub(crate) fn seed_for(source: &Source) -> Result<Seed, Trouble> {
         .map(|api| if same { api } else { SeedApi { token: TokenSettings::default(), ..api } })
         .collect();
     let all: Vec<ApiName> = names.into_iter().collect();
+    // Who administers goes on to.
+    let administers = |apis: &[ApiName]| apis.iter().any(|api| api.as_str() == ADMIN_API);
     for tenant in &mut seed.tenants {
-        tenant.apis.clone_from(&all);
+        tenant.apis.retain(|api| api.as_str() == ADMIN_API);
+        tenant.apis.extend(all.iter().cloned());
     }
-    for client in &mut seed.clients {
+    for client in seed.clients.iter_mut().filter(|client| !administers(&client.apis)) {
         client.apis.clone_from(&all);
         for grant in &mut client.grants {
             grant.scopes = scopes.iter().cloned().collect();
@@ -88,12 +92,14 @@ pub(crate) fn credentials(seed: &Seed, made: &[Made]) -> Value {
     let keys: Vec<Value> = seed
         .api_keys
         .iter()
-        .map(|k| json!({"key": k.key.expose(), "client_id": k.client_id, "tenant": k.tenant, "apis": k.apis}))
+        .filter_map(|k| Some((k.key.as_ref()?, k)))
+        .map(|(key, k)| json!({"key": key.expose(), "client_id": k.client_id, "tenant": k.tenant, "apis": k.apis}))
         .collect();
     let customers: Vec<Value> = seed
         .customers
         .iter()
-        .map(|c| json!({"tenant": c.tenant, "username": c.username, "password": c.password.expose()}))
+        .filter_map(|c| Some((c.password.as_ref()?, c)))
+        .map(|(password, c)| json!({"tenant": c.tenant, "username": c.username, "password": password.expose()}))
         .collect();
     json!({"clients": clients, "api_keys": keys, "customers": customers})
 }
@@ -102,8 +108,11 @@ pub(crate) fn credentials(seed: &Seed, made: &[Made]) -> Value {
 pub(crate) fn greeting(url: &str, keyring: &Keyring, seed: &Seed, other_apis: bool) -> String {
     let client = |id: &str| seed.clients.iter().find(|c| c.client_id.as_str() == id);
     let secret = |id: &str| client(id).and_then(|c| c.client_secret.as_ref()).map_or("", SecretText::expose);
-    let key = seed.api_keys.first().map_or("", |k| k.key.expose());
-    let (username, password) = seed.customers.first().map_or(("", ""), |c| (c.username.as_str(), c.password.expose()));
+    let key = seed.api_keys.iter().find_map(|k| k.key.as_ref()).map_or("", SecretText::expose);
+    let (username, password) = {
+        let first = seed.customers.iter().find_map(|c| Some((c.username.as_str(), c.password.as_ref()?.expose())));
+        first.unwrap_or_default()
+    };
     let signed = partner_token("portfolio-partner", secret("portfolio-partner").as_bytes(), clock::now());
     let take = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     if other_apis {

@@ -2,30 +2,52 @@
 
 use auth_core::audit::{AuditLine, Outcome};
 use auth_edge::report::Sink;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 
-/// Writes decisions to standard output, as people read them.
-#[derive(Debug, Clone, Copy)]
+/// How many lines are kept for `explain`.
+const KEPT: usize = 10_000;
+
+/// Writes decisions to standard output, as people read them, and keeps the last of them whole.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     refusals_only: bool,
+    recent: Arc<Mutex<VecDeque<(String, Value)>>>,
 }
 
 impl Log {
     pub(crate) fn new() -> Self {
-        Self { refusals_only: false }
+        Self::default()
     }
 
     /// For what stands behind an authorizer, which has already told who passed.
-    pub(crate) fn refusals_only(self) -> Self {
-        Self { refusals_only: true }
+    pub(crate) fn refusals_only(&self) -> Self {
+        Self { refusals_only: true, recent: Arc::clone(&self.recent) }
+    }
+
+    /// The lines of a request, as a function writes them.
+    pub(crate) fn lines_of(&self, request_id: &str) -> Vec<Value> {
+        let Ok(recent) = self.recent.lock() else { return Vec::new() };
+        recent.iter().filter(|(id, _)| id == request_id).map(|(_, line)| line.clone()).collect()
+    }
+
+    fn keep(&self, line: &AuditLine) {
+        if let Ok(mut recent) = self.recent.lock() {
+            if recent.len() >= KEPT {
+                recent.pop_front();
+            }
+            recent.push_back((line.request_id.clone(), json!(line)));
+        }
     }
 
     /// Something that an engineer should know.
-    pub(crate) fn warn(self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         self.say(&format!("warning: {text}"));
     }
 
-    fn say(self, text: &str) {
+    fn say(&self, text: &str) {
         // Standard output may be closed; the answer to the caller does not hang on it.
         let _ = writeln!(std::io::stdout().lock(), "{text}");
     }
@@ -33,6 +55,7 @@ impl Log {
 
 impl Sink for Log {
     fn write(&self, line: &AuditLine) {
+        self.keep(line);
         if self.refusals_only && line.outcome == Outcome::Allowed {
             return;
         }
@@ -68,6 +91,9 @@ fn readable(line: &AuditLine) -> String {
     }
     if let Some(why) = &line.why {
         text.push_str(&format!(": {why}"));
+    }
+    if line.outcome == Outcome::Refused {
+        text.push_str(&format!("  [countersign explain --request-id {}]", line.request_id));
     }
     // A caller's text must not write to the terminal.
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

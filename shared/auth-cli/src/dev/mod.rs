@@ -10,7 +10,7 @@ use crate::trouble::{Trouble, broken, write_private, write_whole};
 use auth_core::api::Api;
 use auth_core::ids::ApiName;
 use auth_core::keyring::{Keyring, KeyringDocument};
-use auth_core::settings::Settings;
+use auth_core::settings::{LogLevel, Settings};
 use auth_edge::answer::usage_key;
 use auth_edge::clock;
 use auth_store::aws::Aws;
@@ -87,13 +87,31 @@ impl Inputs {
             (None, Some(source)) => (demo::seed_for(source)?, PathBuf::new(), given),
             (None, None) => (demo::seed()?, PathBuf::new(), demo::openapi()?),
         };
+        let mut seed = seed;
         let issuer = seed.issuer.clone().unwrap_or_else(|| url.to_owned());
-        let (apis, documents) = seed::apis(&seed, &folder, &given, &issuer)?;
+        let (mut apis, documents) = with_admin_api(&mut seed, |seed| seed::apis(seed, &folder, &given, &issuer))?;
+        for api in &mut apis {
+            api.url.get_or_insert_with(|| url.to_owned());
+        }
         let open_on_aws = documents.iter().flat_map(Source::open_on_aws).collect();
         let ttl = arguments.gateway_ttl;
         let gateways = documents.iter().enumerate().map(|(i, d)| GatewayApi::read(d, i, &issuer, ttl));
         let gateways = gateways.collect::<Result<_, _>>()?;
         Ok(Self { seed, folder, apis, gateways, issuer, open_on_aws, is_demo: arguments.seed.is_none() })
+    }
+}
+
+/// With the admin API, unless a document has operations in its place.
+fn with_admin_api<T>(seed: &mut Seed, read: impl Fn(&Seed) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    let declared = seed.apis.len();
+    seed.with_admin_api();
+    match read(seed) {
+        Ok(read) => Ok(read),
+        Err(_) if seed.apis.len() > declared => {
+            seed.apis.truncate(declared);
+            read(seed)
+        }
+        Err(trouble) => Err(trouble),
     }
 }
 
@@ -127,12 +145,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     let outside = |name: &str| std::env::var(name).ok().filter(|_| !name.starts_with("AWS_"));
     let read = |name: &str| env.get(name).cloned().or_else(|| outside(name));
     let settings = Settings::read(read).map_err(|e| Trouble::Usage(e.to_string()))?;
+    // Lines are kept with every check of the decision, for `explain`.
+    let settings = Settings { log_level: LogLevel::Debug, ..settings };
     let aws = Aws::read(read).map_err(broken)?;
     let gate = Gate::new(&aws, &settings);
 
     let log = log::Log::new();
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
-    let gateway = Arc::new(Gateway::new(gateways, gate, settings, log, plans));
+    let gateway = Arc::new(Gateway::new(gateways, gate, aws.clone(), json!(env), settings, log.clone(), plans));
     tokio::spawn(dynoxide::server::serve_on(engine, database));
     let vault_state = Arc::new(Vault { secrets, aws, gateway: Arc::clone(&gateway) });
     tokio::spawn(serve_vault(vault, vault_state));
@@ -330,6 +350,9 @@ async fn call_vault(request: Request<hyper::body::Incoming>, vault: &Arc<Vault>)
         vault.gateway.flush_authorizers_cache();
         return answer(202, &Value::Null);
     }
+    if let Some(known) = vault.gateway.dev(request.method().as_str(), request.uri().path()) {
+        return answer(200, &known);
+    }
     let target = request.headers().get("x-amz-target").and_then(|t| t.to_str().ok()).unwrap_or_default().to_owned();
     let body = match http_body_util::Limited::new(request.into_body(), 1 << 20).collect().await {
         Ok(body) => body.to_bytes(),
@@ -348,7 +371,7 @@ async fn call_vault(request: Request<hyper::body::Incoming>, vault: &Arc<Vault>)
 /// Asks the rotation function for its four steps, as Secrets Manager does after it has answered.
 async fn run_rotation(vault: Arc<Vault>, started: Value) {
     let version = started.get("VersionId").and_then(Value::as_str).unwrap_or_default();
-    for step in rotate_keyring::STEPS {
+    for step in auth_store::rotation::STEPS {
         let event = json!({"Step": step, "SecretId": started.get("ARN"), "ClientRequestToken": version});
         if rotate_keyring::handle(&vault.aws, &vault.gateway.log, &event, version).await.is_err() {
             return;

@@ -41,6 +41,8 @@ pub(crate) struct Route {
     pub(crate) body_required: bool,
     /// Places and names of parameters that must be there.
     pub(crate) required: Vec<(String, String)>,
+    /// The admin function stands behind it, not the test endpoint.
+    pub(crate) is_admin: bool,
 }
 
 /// A Lambda authorizer.
@@ -136,7 +138,9 @@ impl GatewayApi {
             };
             let (bodies, body_required, required) =
                 validation(document, raw, &operation).map_err(|what| wrong(&operation.id, &what))?;
-            routes.push(Route { operation, authorizer, bodies, body_required, required });
+            let uri = raw.and_then(|o| o.get("x-amazon-apigateway-integration")?.get("uri"));
+            let is_admin = uri.is_some_and(|uri| uri.to_string().contains("${AdminFunction.Arn}"));
+            routes.push(Route { operation, authorizer, bodies, body_required, required, is_admin });
         }
         let responses = match document.get("x-amazon-apigateway-gateway-responses") {
             None => None,

@@ -8,6 +8,7 @@ mod policy;
 mod responses;
 
 use super::log::Log;
+use crate::deployment::DEV_PATH;
 use auth_core::api::{Mechanism, PathParameters, find_operation};
 use auth_core::audit::AuditLine;
 use auth_core::records::Rate;
@@ -15,7 +16,9 @@ use auth_core::refusal::{Reason, Refusal};
 use auth_core::settings::{HttpApiResponse, Settings};
 use auth_core::time::Timestamp;
 use auth_edge::clock;
+use auth_edge::oauth::respond;
 use auth_edge::report::Sink as _;
+use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use bytes::Bytes;
 use config::{Authorizer, Flavour, GatewayApi, IdentitySource, Native, Payload, Route};
@@ -47,6 +50,9 @@ const MOST_KEPT: usize = 10_000;
 pub(crate) struct Gateway {
     pub(crate) apis: Vec<GatewayApi>,
     pub(crate) gate: Gate,
+    pub(crate) aws: Aws,
+    /// What `dev` says to export.
+    pub(crate) env: Value,
     settings: Settings,
     pub(crate) log: Log,
     /// Usage plans, by the value of the key that an authorizer names.
@@ -72,11 +78,36 @@ impl Gateway {
     pub(crate) fn new(
         apis: Vec<GatewayApi>,
         gate: Gate,
+        aws: Aws,
+        env: Value,
         settings: Settings,
         log: Log,
         plans: HashMap<String, Rate>,
     ) -> Self {
-        Self { apis, gate, settings, log, plans, kept: Mutex::new(HashMap::new()), buckets: Mutex::new(HashMap::new()) }
+        Self {
+            apis,
+            gate,
+            aws,
+            env,
+            settings,
+            log,
+            plans,
+            kept: Mutex::new(HashMap::new()),
+            buckets: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// What other commands may ask of a `dev`: where it keeps things, and what it knows of a request.
+    pub(crate) fn dev(&self, method: &str, path: &str) -> Option<Value> {
+        let rest = path.strip_prefix(DEV_PATH).filter(|_| method == "GET")?;
+        match rest.strip_prefix("/requests/") {
+            Some(id) => Some(self.log.lines_of(id).into()),
+            None => rest.is_empty().then(|| self.env.clone()),
+        }
+    }
+
+    fn desk(&self) -> admin::Desk<'_> {
+        admin::Desk { gate: &self.gate, aws: &self.aws, breached_passwords: None }
     }
 
     /// Forgets every authorizer answer, as `FlushStageAuthorizersCache` does.
@@ -118,12 +149,21 @@ impl Gateway {
     }
 
     async fn route(&self, incoming: Incoming) -> Response<String> {
-        // The product's own endpoints: an HTTP API without an authorizer.
         let path = incoming.path.as_str();
+        if let Some(known) = self.dev(&incoming.method, path) {
+            return respond(200, &known);
+        }
+        // The product's own endpoints: an HTTP API without an authorizer.
         let ours = |paths: &[&str]| paths.contains(&path);
         if ours(&token::TOKEN_PATHS) || ours(&token::METADATA_PATHS) || ours(&[token::REVOKE_PATH, token::JWKS_PATH]) {
             return match incoming.lambda_request_v2("auth", None, &[]) {
                 Some(request) => token::handle(&self.gate, &self.log, request, &incoming.request_id).await,
+                None => plain(400, "Bad Request"),
+            };
+        }
+        if path == admin::SELF_PATH || path.starts_with("/self/") {
+            return match incoming.lambda_request_v2("auth", None, &[]) {
+                Some(request) => admin::handle(&self.desk(), &self.log, request, &incoming.request_id).await,
                 None => plain(400, "Bad Request"),
             };
         }
@@ -229,9 +269,14 @@ impl Gateway {
             Flavour::Http => incoming.lambda_request_v2(&api.id, context, parameters),
         };
         let Some(request) = request else { return plain(400, "Bad Request") };
-        let guard = whoami::Guard::BehindAuthorizer;
-        let mut response =
-            whoami::handle(&self.gate, guard, &self.log.refusals_only(), request, &incoming.request_id).await;
+        let id = &incoming.request_id;
+        let mut response = match route.is_admin {
+            true => admin::handle(&self.desk(), &self.log, request, id).await,
+            false => {
+                let guard = whoami::Guard::BehindAuthorizer;
+                whoami::handle(&self.gate, guard, &self.log.refusals_only(), request, id).await
+            }
+        };
         if api.flavour == Flavour::Rest
             && let Some(challenge) = response.headers_mut().remove(http::header::WWW_AUTHENTICATE)
         {
