@@ -87,7 +87,10 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         let mut record: Client = serde_json::from_value(client_json).unwrap();
         record.self_signing = secret.map(|secret| {
             let sealed = keyring.sealing.seal(client, &SecretText::new(secret), [9; 12]).unwrap();
-            SelfSigning { secrets: vec![SealedSecret { sealed, created_at: None, expires_at: None }], max_lifetime_seconds: 3600 }
+            SelfSigning {
+                secrets: vec![SealedSecret { sealed, created_at: None, expires_at: None }],
+                max_lifetime_seconds: 3600,
+            }
         });
         let grant: Grant = serde_json::from_value(json!({"client_id": client, "tenant": tenant, "state": "approved",
             "scopes": ["orders:read", "orders:write"], "roles": [], "skus": [], "suppliers": []}))

@@ -9,7 +9,9 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod admin;
 mod binaries;
+mod command;
 mod corpus;
 mod engines;
 mod events;

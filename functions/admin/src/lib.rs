@@ -274,8 +274,8 @@ fn given(operation: &str, creates: bool, http: &HttpRequest, fields: &Map<String
         Found::One(name) if (1..=LONGEST_NAME).contains(&name.chars().count()) => {
             Some(Once { name: name.to_owned(), request: format!("{operation} {}", Value::Object(fields.clone())) })
         }
-        Found::One(_) | Found::Many => return Err(Problem::invalid("Idempotency-Key: 1 to 255 characters, once")),
-        Found::Absent | Found::Unseen => None,
+        Found::Absent | Found::Unseen if !http.request.has_header("idempotency-key") => None,
+        _ => return Err(Problem::invalid("Idempotency-Key: 1 to 255 characters, once")),
     };
     Ok(Given { if_match, once: once.filter(|_| creates), dry_run: false })
 }

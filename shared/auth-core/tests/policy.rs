@@ -62,7 +62,10 @@ fn catalog(made: Vec<Made>) -> Catalog {
     let apis = ["api", "other"].into_iter().zip(halves).map(|(name, operations)| {
         let name: auth_core::ids::ApiName = name.parse().unwrap();
         let token = TokenSettings::default();
-        (name.clone(), Api { audience: name.to_string(), url: None, name, document: "document".into(), token, operations })
+        (
+            name.clone(),
+            Api { audience: name.to_string(), url: None, name, document: "document".into(), token, operations },
+        )
     });
     Catalog { apis: apis.collect(), ..Catalog::default() }
 }

@@ -304,7 +304,9 @@ impl<'a> Office<'a> {
         let Some(once) = given.once.as_ref().filter(|_| !given.dry_run) else { return Ok(None) };
         let name = self.name_of(once, keyring);
         let there: Option<There<Answered>> = self.one(&Key::answered(&name)).await?;
-        let Some(answered) = there.map(|t| t.record).filter(|a| !a.until.has_passed(self.now)) else { return Ok(None) };
+        let Some(answered) = there.map(|t| t.record).filter(|a| !a.good_until.has_passed(self.now)) else {
+            return Ok(None);
+        };
         if answered.request != Digest::of(&keyring.pepper, DigestOf::Request, &once.request).as_str() {
             return Err(
                 Refused::conflict("The Idempotency-Key was used for another request. Due: take a new one.").into()
@@ -339,7 +341,7 @@ impl<'a> Office<'a> {
         let mut item = to_item(&Answered {
             request: Digest::of(&keyring.pepper, DigestOf::Request, &once.request).as_str().to_owned(),
             answer: sealed.map_err(|_| Fault::new("an answer cannot be sealed"))?,
-            until,
+            good_until: until,
             ttl: until.plus(86_400),
         })?;
         item.extend(Key::answered(&name).into_item());
@@ -377,7 +379,7 @@ impl<'a> Office<'a> {
             // One whose time has passed may be written over before the table deletes it.
             items.push(self.put(
                 item,
-                Some("attribute_not_exists(pk) OR until <= :now".into()),
+                Some("attribute_not_exists(pk) OR good_until <= :now".into()),
                 Some((":now", now)),
             )?);
         }
@@ -602,7 +604,7 @@ fn page_size(limit: Option<u16>) -> Step<u16> {
 struct Answered {
     request: String,
     answer: Sealed,
-    until: Timestamp,
+    good_until: Timestamp,
     ttl: Timestamp,
 }
 

@@ -454,7 +454,8 @@ pub(crate) struct RevokeGrant {
 }
 
 #[derive(Debug, Args, Serialize)]
-#[group(id = "whose", required = true, multiple = false, args = ["client_id", "tenant"])]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("whose").args(["client_id", "tenant"]).required(true)))]
 pub(crate) struct ListGrants {
     /// Of this client.
     #[arg(long = "client", value_name = "CLIENT")]
@@ -693,7 +694,8 @@ pub(crate) enum Api {
 }
 
 #[derive(Debug, Args, Serialize)]
-#[group(id = "which", required = true, multiple = false, args = ["file", "admin"])]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("which").args(["file", "admin"]).required(true)))]
 pub(crate) struct ImportApi {
     /// The document, YAML or JSON.
     #[serde(skip)]

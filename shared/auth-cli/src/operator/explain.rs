@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 /// What `explain` is told.
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["event", "request_id"])]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("what").args(["event", "request_id"]).required(true)))]
 pub(crate) struct Arguments {
     /// An authorizer's event, as API Gateway sends it: it is decided now, with the deployment's data.
     event: Option<PathBuf>,
