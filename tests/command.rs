@@ -297,7 +297,7 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     let exported = operator.done("export").said;
     assert!(!exported.contains("11223344556677889900aabbccddeeff"), "no key");
     let kinds = |kind: &str| exported.lines().filter(|l| l.contains(&format!("\"type\":\"{kind}\""))).count();
-    assert_eq!((kinds("tenant"), kinds("key"), kinds("customer"), kinds("role")), (5, 6, 3, 7));
+    assert_eq!((kinds("tenant"), kinds("key"), kinds("customer"), kinds("role")), (5, 6, 4, 7));
     let clients = dev.ready["demo"]["clients"].as_array().unwrap().len() + 1;
     assert_eq!(kinds("client"), clients);
     let same = import(&exported, "--output json").json();

@@ -30,8 +30,8 @@ def events(folder, function=None):
     names = [path.name[: -len(".json")] for path in pathlib.Path(folder).glob("*.json")]
     names = [name for name in names if not name.endswith(".expected")]
     names = [name for name in names if function is None or name.startswith(f"{function}.")]
-    # A rotation comes last: it makes tokens worthless.
-    for name in sorted(names, key=lambda name: (name.startswith("rotate-keyring"), name)):
+    # Rotations come last: they make tokens worthless.
+    for name in sorted(names, key=lambda name: (".keyring.z" in name, name.startswith("rotate-keyring"), name)):
         expected = json.loads(pathlib.Path(folder, f"{name}.expected.json").read_text())
         yield name, pathlib.Path(folder, f"{name}.json"), expected
 
