@@ -220,7 +220,8 @@ async fn nobody_administers_what_is_anothers() {
     // A grant of globex to a client that acts for it, and acme's approver after it.
     operator.done("PUT", "/admin/tenants/globex/grants/3pl-app", json!({"scopes": ["sku:read"]})).await;
     let own = "/admin/tenants/acme/grants/acme-approver";
-    let rows: Vec<(&str, &Desk<'_>, &str, String, Value, (u16, i64))> = vec![
+    type Row<'a> = (&'a str, &'a Desk<'a>, &'a str, String, Value, (u16, i64));
+    let rows: Vec<Row<'_>> = vec![
         ("another tenant's grant", &globex, "POST", format!("{grant}/revoke"), Value::Null, (403, -31)),
         ("another tenant's list", &globex, "GET", "/admin/tenants/acme/grants".into(), Value::Null, (403, -31)),
         ("another tenant's audit", &globex, "GET", "/admin/tenants/acme/audit".into(), Value::Null, (403, -31)),

@@ -569,7 +569,7 @@ fn check_surface(rights: &Rights, api: &Api, operation: &Operation, trail: &mut 
     })?;
     let in_audience = rights.audience.as_ref().is_none_or(|aud| aud.contains(&api.audience));
     trail.compare(|| {
-        let audience = rights.audience.as_ref().map_or("no audience".to_owned(), |aud| list(aud));
+        let audience = rights.audience.as_ref().map_or("no audience".to_owned(), list);
         format!("{} among {audience}", api.audience)
     });
     trail.check("audience", in_audience, || invalid(format!("aud does not name API {}", api.name)))?;
@@ -611,7 +611,7 @@ fn check_scope(rights: &Rights, api: &Api, operation: &Operation, trail: &mut Tr
     let missing = |set: &Vec<Scope>| set.iter().find(|s| !rights.scopes.contains(*s)).cloned();
     let granted = operation.scopes.is_empty() || operation.scopes.iter().any(|set| missing(set).is_none());
     trail.compare(|| {
-        let wanted: Vec<String> = operation.scopes.iter().map(|set| list(set)).collect();
+        let wanted: Vec<String> = operation.scopes.iter().map(list).collect();
         let wanted = if wanted.is_empty() { "none".to_owned() } else { wanted.join(" or ") };
         format!("wanted {wanted}; granted {}", list(&rights.scopes))
     });

@@ -8,6 +8,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+use auth_core::admin::clients::{Equipped, Means};
 use auth_core::admin::command::{Command, SecretUse, Which};
 use auth_core::admin::keys::{self, Key};
 use auth_core::admin::{Actor, Authority, Fresh, Refused, clients, grants, secrets};
@@ -132,6 +133,11 @@ fn a_registration_names_whom_to_write_to_and_gets_nothing_yet() {
     assert!(register(&[], &tenant).is_ok(), "a tenant registers a partner of its own");
 }
 
+fn promote(from: &Client, registration: &Registration, seed: u8) -> Result<Equipped, Refused> {
+    let (keyring, fresh) = (keyring(), fresh(seed));
+    clients::promote(from, Some(registration), None, Means { keyring: &keyring, now: NOW, fresh: &fresh })
+}
+
 fn in_state(state: ClientState) -> (Client, Registration, Grant) {
     let made = register(&[], &Authority::Operator).unwrap();
     let grant = Grant { state: GrantState::Approved, ..made.grant.unwrap() };
@@ -141,10 +147,17 @@ fn in_state(state: ClientState) -> (Client, Registration, Grant) {
 fn approve(client: Client, registration: Registration, grant: Option<&Grant>) -> Result<Client, Refused> {
     let Command::ApproveClient(asked) = command("approveClient", json!({"client_id": "c"})) else { panic!() };
     let keyring = keyring();
-    let approved = clients::approve(client, Some(registration), grant, asked, &catalog(), &keyring, NOW, &fresh(9));
-    approved.map(|(client, _, made)| {
-        assert_eq!(made.len(), 1, "the secret, once");
-        client
+    let approved = clients::approve(
+        client,
+        Some(registration),
+        grant,
+        asked,
+        &catalog(),
+        Means { keyring: &keyring, now: NOW, fresh: &fresh(9) },
+    );
+    approved.map(|made| {
+        assert_eq!(made.secrets.len(), 1, "the secret, once");
+        made.client
     })
 }
 
@@ -168,8 +181,7 @@ fn each_step_follows_the_one_that_is_due() {
             "promote",
             |state| {
                 let (client, registration, _) = in_state(state);
-                clients::promote(&client, Some(&registration), None, &keyring(), NOW, &fresh(3))
-                    .map(|(client, ..)| client)
+                promote(&client, &registration, 3).map(|made| made.client)
             },
             &[Active],
         ),
@@ -202,14 +214,14 @@ fn each_step_follows_the_one_that_is_due() {
 fn a_promoted_client_is_another_one_with_credentials_of_its_own() {
     let (client, registration, grant) = in_state(ClientState::Pending);
     let test = approve(client, registration.clone(), Some(&grant)).unwrap();
-    let (live, of_live, made) = clients::promote(&test, Some(&registration), None, &keyring(), NOW, &fresh(3)).unwrap();
+    let Equipped { client: live, registration: of_live, secrets: made } = promote(&test, &registration, 3).unwrap();
     assert_eq!((live.environment, live.state), (Environment::Live, ClientState::Active));
     assert!(live.client_id != test.client_id && live.apis == test.apis && made.len() == 1);
     assert!(!live.secrets[0].digest.matches(&test.secrets[0].digest));
     assert_eq!(of_live.unwrap().promoted_from, Some(test.client_id.clone()));
     let again = Registration { promoted_to: Some(live.client_id.clone()), ..registration.clone() };
     for (sentence, from, registration) in [("twice", &test, &again), ("a live one", &live, &registration)] {
-        assert!(clients::promote(from, Some(registration), None, &keyring(), NOW, &fresh(4)).is_err(), "{sentence}");
+        assert!(promote(from, registration, 4).is_err(), "{sentence}");
     }
     let gone = clients::delete(test).unwrap();
     assert!(gone.secrets.is_empty() && gone.apis.is_empty() && gone.state == ClientState::Deleted);

@@ -97,8 +97,8 @@ pub fn import(asked: &ImportApi, catalog: &Catalog, issuer: &str) -> Result<Vec<
         apis.iter().try_for_each(|api| keep_apart(api, other)).map_err(Refused::conflict)?;
     }
     for (index, api) in apis.iter().enumerate() {
-        let others = apis.iter().skip(index + 1);
-        others.map(|other| keep_apart(api, other)).collect::<Result<(), _>>().map_err(Refused::conflict)?;
+        let mut others = apis.iter().skip(index + 1);
+        others.try_for_each(|other| keep_apart(api, other)).map_err(Refused::conflict)?;
     }
     Ok(apis)
 }

@@ -27,6 +27,28 @@ pub struct Registered {
     pub grant: Option<Grant>,
 }
 
+/// What secrets are made with.
+#[derive(Debug, Clone, Copy)]
+pub struct Means<'a> {
+    /// Its pepper and its sealing key.
+    pub keyring: &'a Keyring,
+    /// Now.
+    pub now: Timestamp,
+    /// Random bits.
+    pub fresh: &'a Fresh,
+}
+
+/// A client that has what it needs, and the secrets that were made for that, to be shown once.
+#[derive(Debug)]
+pub struct Equipped {
+    /// The client.
+    pub client: Client,
+    /// Who asked for it.
+    pub registration: Option<Registration>,
+    /// Names and secrets.
+    pub secrets: Vec<(&'static str, SecretText)>,
+}
+
 /// That the names are those of APIs and roles that there are.
 ///
 /// # Errors
@@ -169,10 +191,8 @@ pub fn approve(
     sponsor: Option<&Grant>,
     asked: ApproveClient,
     catalog: &Catalog,
-    keyring: &Keyring,
-    now: Timestamp,
-    fresh: &Fresh,
-) -> Result<(Client, Option<Registration>, Vec<(&'static str, SecretText)>), Refused> {
+    means: Means<'_>,
+) -> Result<Equipped, Refused> {
     if client.state != ClientState::Pending {
         return Err(not_in(&client, "approved"));
     }
@@ -194,20 +214,16 @@ pub fn approve(
     let wanted = registration.as_ref().map_or_else(|| client.apis.clone(), |r| r.wanted_apis.clone());
     let apis = asked.apis.unwrap_or(wanted);
     known(catalog, &apis, &[])?;
-    let registration = registration.map(|r| assign(r, &apis, asked.agreement.as_ref(), now));
+    let registration = registration.map(|r| assign(r, &apis, asked.agreement.as_ref(), means.now));
     client.apis = apis;
     client.state = ClientState::Active;
-    let secrets = equip(&mut client, keyring, now, fresh)?;
-    Ok((client, registration, secrets))
+    let secrets = equip(&mut client, means)?;
+    Ok(Equipped { client, registration, secrets })
 }
 
 /// Makes the secrets that a client lacks.
-fn equip(
-    client: &mut Client,
-    keyring: &Keyring,
-    now: Timestamp,
-    fresh: &Fresh,
-) -> Result<Vec<(&'static str, SecretText)>, Refused> {
+fn equip(client: &mut Client, means: Means<'_>) -> Result<Vec<(&'static str, SecretText)>, Refused> {
+    let Means { keyring, now, fresh } = means;
     let mut made = Vec::new();
     let id = client.client_id.clone();
     if client.grant_types.contains(&GrantType::ClientCredentials) && client.secrets.is_empty() {
@@ -342,10 +358,8 @@ pub fn promote(
     from: &Client,
     registration: Option<&Registration>,
     new_client_id: Option<ClientId>,
-    keyring: &Keyring,
-    now: Timestamp,
-    fresh: &Fresh,
-) -> Result<(Client, Option<Registration>, Vec<(&'static str, SecretText)>), Refused> {
+    means: Means<'_>,
+) -> Result<Equipped, Refused> {
     if from.environment == Environment::Live {
         return Err(Refused::conflict("The client is of the live environment already."));
     }
@@ -361,7 +375,7 @@ pub fn promote(
         let stem: String = from.client_id.as_str().chars().take(100).collect();
         let stem: Label = stem.parse().map_err(|_| Refused::invalid("client_id"))?;
         let name: Label = format!("{stem} live").parse().map_err(|_| Refused::invalid("client_id"))?;
-        made_id(&name, fresh).ok_or_else(|| Refused::invalid("client_id"))
+        made_id(&name, means.fresh).ok_or_else(|| Refused::invalid("client_id"))
     };
     let id = new_client_id.map_or_else(made, Ok)?;
     let mut client = Client {
@@ -375,7 +389,8 @@ pub fn promote(
         tokens_not_before: None,
         ..from.clone()
     };
-    let secrets = equip(&mut client, keyring, now, fresh)?;
+    let secrets = equip(&mut client, means)?;
+    let now = means.now;
     let registration = registration.map(|r| Registration {
         client_id: id,
         registered_at: now,
@@ -384,7 +399,7 @@ pub fn promote(
         reason: None,
         ..r.clone()
     });
-    Ok((client, registration, secrets))
+    Ok(Equipped { client, registration, secrets })
 }
 
 fn contact(contact: &Contact) -> Value {

@@ -5,6 +5,7 @@ use crate::Fault;
 use crate::keys::{Item, Key};
 use crate::store::{Listed, Pair, Record, parse};
 use auth_core::admin::chain::Event;
+use auth_core::admin::clients::{Equipped, Means};
 use auth_core::admin::command::{
     ApproveClient, CancelSecretRotation, ChangeClient, DeleteClient, ListClients, PromoteClient, RegisterClient,
     ResumeClient, RevokeClientTokens, RevokeSecret, RevokeToken, RotateSecret, SecretUse, ShowClient, ShowPack,
@@ -197,16 +198,9 @@ impl Office<'_> {
             None => None,
         };
         let grant = sponsor.map(|g| g.record);
-        let (client, registration, made) = clients::approve(
-            was.client.clone(),
-            was.registration().cloned(),
-            grant.as_ref(),
-            asked,
-            &catalog,
-            keyring,
-            self.now,
-            fresh,
-        )?;
+        let means = Means { keyring, now: self.now, fresh };
+        let Equipped { client, registration, secrets: made } =
+            clients::approve(was.client.clone(), was.registration().cloned(), grant.as_ref(), asked, &catalog, means)?;
         let grants = self.some_grants(&client.client_id).await?;
         let mut draft = self.changed("approveClient", &was, client.clone(), registration, given)?;
         draft.done = self.packed(&client, &grants, &catalog, made, was.version + 1);
@@ -266,8 +260,9 @@ impl Office<'_> {
         let was = self.client(&asked.client_id).await?;
         self.matches(given, was.version)?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        let (client, registration, made) =
-            clients::promote(&was.client, was.registration(), asked.new_client_id, keyring, self.now, fresh)?;
+        let means = Means { keyring, now: self.now, fresh };
+        let promoted = clients::promote(&was.client, was.registration(), asked.new_client_id, means)?;
+        let Equipped { client, registration, secrets: made } = promoted;
         let id = client.client_id.clone();
         if self.one::<Client>(&Key::client(&id)).await?.is_some() {
             return Err(Refused::conflict(format!("There is a client {id} already, or was one.")).into());
