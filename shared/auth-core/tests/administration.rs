@@ -89,7 +89,8 @@ fn a_registration_names_whom_to_write_to_and_gets_nothing_yet() {
     assert_eq!(made.registration.sponsor.unwrap().as_str(), "acme");
 
     let tenant = Authority::Tenant("acme".parse().unwrap());
-    let rows: &[(&str, &[(&str, Value)], &Authority, &str)] = &[
+    type Row<'a> = (&'a str, &'a [(&'a str, Value)], &'a Authority, &'a str);
+    let rows: &[Row<'_>] = &[
         ("no business contact", &[("contacts.business", json!("GONE"))], &Authority::Operator, "business"),
         ("no technical contact", &[("contacts.technical", json!("GONE"))], &Authority::Operator, "technical"),
         ("a mail address that is none", &[("contacts.business.email", json!("ann"))], &Authority::Operator, "mail"),
