@@ -10,6 +10,7 @@
 )]
 
 mod admin;
+mod administered;
 mod binaries;
 mod command;
 mod corpus;
