@@ -476,6 +476,14 @@ async fn bad_requests_are_told_which_field() {
             400,
             "overlap_seconds",
         ),
+        (
+            "more than the table takes",
+            "PATCH",
+            "/admin/tenants/acme/grants/gains-reader",
+            json!({"skus": (0..20_000).map(|n| format!("AB-{n:020}")).collect::<Vec<_>>()}),
+            400,
+            "larger",
+        ),
         ("a document that is none", "POST", "/admin/apis/import", json!({"document": {}}), 400, "document"),
     ];
     for (sentence, method, path, body, status, text) in rows {

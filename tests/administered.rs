@@ -344,7 +344,7 @@ async fn accounts(desk: &Desk<'_>, t: &mut Table) {
     t.row("r3_17 another", post("/messages/quote").await, 401);
     let mut roles = json!({"role": "claims-handler", "scopes": ["message:quote"]});
     desk.done("setRole", roles.take()).await;
-    t.row("r3_18 a role decides of message types, at once", (post("/messages/claim").await), 401);
+    t.row("r3_18 a role decides of message types, at once", post("/messages/claim").await, 401);
     desk.done("setRole", json!({"role": "claims-handler", "scopes": ["message:claim"]})).await;
     desk.done("changeClient", json!({"client_id": id, "apis": ["messages", "partner"]})).await;
     let shown = desk.done("showClient", json!({"client_id": id})).await;

@@ -35,6 +35,8 @@ pub struct Gate {
     pub clock_leeway_seconds: i64,
     /// Whether trails say what was compared.
     pub detailed: bool,
+    /// Whether the use of tokens and keys is noted. Not by one who only wants to know what would be decided.
+    pub notes_use: bool,
 }
 
 impl Gate {
@@ -51,6 +53,7 @@ impl Gate {
             environment: settings.environment,
             clock_leeway_seconds: settings.clock_leeway_seconds,
             detailed: settings.log_level == LogLevel::Debug,
+            notes_use: true,
         }
     }
 
@@ -84,7 +87,7 @@ impl Gate {
             Err(reason) => Err(reason),
         };
         let verdict = self.finish(request, rights, trail, line).await?;
-        if let Ok(access) = &verdict.access {
+        if let (Ok(access), true) = (&verdict.access, self.notes_use) {
             self.note_use(request, &verdict, access.rights(), now).await?;
         }
         Ok(verdict)
@@ -110,7 +113,7 @@ impl Gate {
             Err(reason) => Err(reason.clone()),
         };
         let verdict = self.finish(request, rights, trail, line).await?;
-        if let (Ok(_), Ok(key)) = (&verdict.access, &key) {
+        if let (Ok(_), Ok(key), true) = (&verdict.access, &key, self.notes_use) {
             self.note_key(key, now).await?;
         }
         Ok(verdict)

@@ -45,6 +45,9 @@ const ANSWER_KEPT_SECONDS: i64 = 86_400;
 const PAGE: u16 = 50;
 const MOST_PAGE: u16 = 100;
 
+/// An item has 400 KB; some are for what stands beside.
+const MOST_ITEM_BYTES: usize = 380_000;
+
 /// BatchGetItem takes so many keys.
 const BATCH_GET: usize = 100;
 
@@ -133,6 +136,13 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Whether the table would refuse it. What is written of a change holds how it was and how it is.
+    fn is_too_large(&self) -> bool {
+        let text = |value: &Option<serde_json::Value>| value.as_ref().map_or(0, |v| v.to_string().len());
+        self.writes.iter().any(|write| size(&write.item) > MOST_ITEM_BYTES)
+            || self.events.iter().any(|event| text(&event.before) + text(&event.after) > MOST_ITEM_BYTES)
+    }
+
     fn show(done: Done) -> Self {
         Self { done, ..Self::default() }
     }
@@ -162,6 +172,19 @@ impl Draft {
             None => self.add(record),
         }
     }
+}
+
+/// The bytes of an item, near enough.
+fn size(item: &Item) -> usize {
+    fn of(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+            AttributeValue::L(list) => list.iter().map(|v| of(v) + 1).sum(),
+            AttributeValue::M(members) => size(members),
+            _ => 1,
+        }
+    }
+    item.iter().map(|(name, value)| name.len() + of(value) + 4).sum()
 }
 
 enum Written {
@@ -220,6 +243,12 @@ impl<'a> Office<'a> {
             if raced && changes {
                 let text = "Somebody else changed it at the same time. Due: read it again, then change it.";
                 return Err(Refused::conflict(text).into());
+            }
+            if draft.is_too_large() {
+                return Err(Refused::invalid(
+                    "It is larger than the table takes: 400 KB, with what the audit says of it.",
+                )
+                .into());
             }
             if given.dry_run || !changes {
                 return Ok(draft.done);

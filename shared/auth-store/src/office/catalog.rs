@@ -12,6 +12,9 @@ use auth_core::admin::{Done, Refused, apis};
 use auth_core::keyring::{Keyring, KeyringDocument};
 use serde_json::{Value, json};
 
+/// So many APIs are replaced in one step, at most.
+const MOST_APIS: usize = 50;
+
 impl Office<'_> {
     /// All processes are told, in the same transaction; of two changes at once, one is made on top of the other.
     async fn catalog_changed(&self, draft: &mut Draft, changes: Vec<Item>) -> Step<()> {
@@ -81,18 +84,23 @@ impl Office<'_> {
             let wanted = api.token.alg.as_str();
             return Err(Refused::invalid(format!("token.alg: the keyring has no key of {wanted}")).into());
         }
+        if imported.len() > MOST_APIS {
+            return Err(Refused::invalid(format!("document: describes more than {MOST_APIS} APIs")).into());
+        }
         let mut draft = Draft::default();
         let items = imported.iter().map(|api| Record::Api(Box::new(api.clone())).item());
         let items = items.collect::<Result<Vec<_>, Fault>>()?;
         self.catalog_changed(&mut draft, items).await?;
-        for api in &imported {
-            draft.events.push(Event {
-                subject: Some(format!("API {}", api.name)),
-                before: catalog.apis.get(&api.name).map(apis::summary),
-                after: Some(apis::summary(api)),
-                ..self.event("importApi", None, None)
-            });
-        }
+        // One entry for all of them: they are replaced in one step, and a transaction has room for a hundred items.
+        let names: Vec<&str> = imported.iter().map(|api| api.name.as_str()).collect();
+        let before: Vec<Value> =
+            imported.iter().filter_map(|api| catalog.apis.get(&api.name)).map(apis::summary).collect();
+        draft.events.push(Event {
+            subject: Some(format!("API {}", names.join(" "))),
+            before: Some(json!({ "apis": before })),
+            after: Some(json!({ "apis": imported.iter().map(apis::summary).collect::<Vec<Value>>() })),
+            ..self.event("importApi", None, None)
+        });
         let views: Vec<Value> = imported.iter().map(apis::summary).collect();
         draft.done = Done { view: json!({ "apis": views }), ..Done::default() };
         Ok(draft)
