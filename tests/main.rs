@@ -19,6 +19,7 @@ mod events;
 mod gateway;
 mod harness;
 mod matrix;
+mod office;
 mod proxy;
 mod requirements;
 mod rotation;
