@@ -155,7 +155,11 @@ async fn the_life_of_a_partner() {
     let approved = entries["entries"].as_array().unwrap().iter().find(|e| e["action"] == "approveGrant").unwrap();
     assert_eq!((&approved["actor"], &approved["via"]), (&json!("acme-approver"), &json!("api")));
     assert_eq!((&approved["before"]["state"], &approved["after"]["state"]), (&json!("requested"), &json!("approved")));
-    assert!(dev.said_so(approved["request_id"].as_str().unwrap_or("none")) || dev.said().contains("admin"));
+    // The entry and the line of the decision that let it through have one request id.
+    let lines = format!("/.well-known/countersign-dev/requests/{}", approved["request_id"].as_str().unwrap());
+    let lines = dev.call("GET", &lines, &[], "").await.json;
+    let kinds: Vec<&Value> = lines.as_array().unwrap().iter().map(|line| &line["kind"]).collect();
+    assert_eq!(kinds, [&json!("jwt"), &json!("admin")], "{lines}");
     let refused = operator.done("GET", &format!("/admin/audit?client_id={id}&outcome=refused"), Value::Null).await;
     assert_eq!(refused["entries"].as_array().unwrap().len(), 1, "the early approval: {refused}");
     for path in ["/admin/audit/verify", "/admin/tenants/acme/audit/verify"] {

@@ -128,7 +128,7 @@ async fn the_life_of_a_partner_at_the_command_line() {
     let actors: Vec<&Value> = entries["entries"].as_array().unwrap().iter().map(|e| &e["actor"]).collect();
     assert!(actors.iter().all(|actor| **actor == "cli:ann"), "{actors:?}");
     assert!(operator.done("audit tail --tenant acme -n 5").said.contains("promoteClient"));
-    let whole = operator.json("audit verify --all");
+    let whole = operator.json("audit verify");
     assert!(whole["chains"].as_array().unwrap().iter().all(|chain| chain["state"] == "whole"));
     let head = whole["chains"].as_array().unwrap().iter().find(|c| c["chain"] == "acme").unwrap()["head"].clone();
     let head = head.as_str().unwrap();

@@ -763,7 +763,7 @@ pub(crate) enum Audit {
     Tail(Tail),
     /// List changes, newest first.
     Query(Query),
-    /// Check that no entry of a chain was edited, removed or moved.
+    /// Check that no entry was edited, removed or moved.
     Verify(Verify),
     /// Print entries as JSON lines, newest first.
     Export(Query),
@@ -819,14 +819,12 @@ pub(crate) struct Query {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The chain of this tenant.
-    #[arg(long, conflicts_with = "all")]
-    pub(super) tenant: Option<String>,
-    /// Every chain: the deployment's own, and that of each tenant. Without either, the deployment's own.
+    /// Only the chain of this tenant. Without it, the deployment's own and that of each tenant.
     #[arg(long)]
-    pub(super) all: bool,
-    /// The head that was printed before (NUMBER:MARK); the chain must still hold it.
-    #[arg(long, value_name = "HEAD", conflicts_with = "all")]
+    pub(super) tenant: Option<String>,
+    /// The head that was printed before (NUMBER:MARK): the tenant's chain, or else the deployment's own, must still hold
+    /// it.
+    #[arg(long, value_name = "HEAD")]
     pub(super) head: Option<String>,
 }
 

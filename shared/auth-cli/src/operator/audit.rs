@@ -81,7 +81,7 @@ async fn follow(tail: &Tail, deployment: &Deployment, global: &Global) -> Result
 
 async fn check(verify: &Verify, deployment: &Deployment, global: &Global) -> Result<(), Trouble> {
     let mut chains: Vec<Option<String>> = vec![verify.tenant.clone()];
-    if verify.all {
+    if verify.tenant.is_none() {
         let mut cursor: Option<String> = None;
         loop {
             let fields = cursor.take().map_or_else(|| json!({"limit": 100}), |c| json!({"limit": 100, "cursor": c}));
