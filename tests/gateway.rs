@@ -668,3 +668,77 @@ async fn guessing_is_slowed_down_and_locks_no_client_out() {
     assert_eq!(dev.token_answer("reseller", &[]).await.status, 200, "the right secret is always taken");
     assert_eq!(dev.token_answer("insurer", &[]).await.status, 200, "another client is not held up");
 }
+
+#[tokio::test]
+async fn a_token_is_told_to_those_whom_it_concerns_and_is_worth_what_it_is_worth_now() {
+    let dev = Dev::demo();
+    let gate = dev.gate();
+    let ask = async |client: &str, token: &str| {
+        let basic = basic(client, &dev.secret(client));
+        let headers = [("Authorization", basic.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = dev.call("POST", "/oauth/introspect", &headers, &format!("token={token}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json
+    };
+    let inactive = json!({"active": false});
+    let token = dev.token("gains-partner", &[]).await;
+    let told = ask("gains-partner", &token).await;
+    for (member, value) in [
+        ("active", json!(true)),
+        ("client_id", json!("gains-partner")),
+        ("sub", json!("gains-partner")),
+        ("scope", json!("sku:read sku:write")),
+        ("tenant", json!("acme")),
+        ("token_type", json!("Bearer")),
+        ("aud", json!(["https://partner.example"])),
+        ("iss", dev.ready["issuer"].clone()),
+    ] {
+        assert_eq!(told[member], value, "{member}: {told}");
+    }
+    assert_eq!(told["exp"].as_i64().unwrap() - told["iat"].as_i64().unwrap(), 3600);
+    assert_eq!(ask("operator", &token).await["client_id"], "gains-partner", "an application that may ask of all");
+    let customer = json!({"tenant": "acme", "username": "ann@example.com", "password": "correct horse battery staple"});
+    let login = dev.call("POST", "/login", &[("Content-Type", "application/json")], &customer.to_string()).await;
+    let login = login.json["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(ask("operator", &login).await["customer_id"], "cu-1");
+    let mut spoilt = token.clone();
+    spoilt.replace_range(
+        token.rfind('.').unwrap() + 1..=token.rfind('.').unwrap() + 1,
+        if token.ends_with('A') { "B" } else { "A" },
+    );
+    let rows = [
+        ("another client's", "gains-reader", token.as_str()),
+        ("a customer's", "gains-partner", &login),
+        ("nonsense", "operator", "nonsense"),
+        ("three parts of nonsense", "operator", "e30.e30.e30"),
+        ("nothing but dots", "operator", ".."),
+        ("an API key", "operator", "ak_test_8f3b1c0e5a4d4f2c9b1e7d6c5a4b3c2d"),
+    ];
+    for (sentence, client, token) in rows {
+        assert_eq!(ask(client, token).await, inactive, "{sentence}");
+    }
+    // What is changed counts at once, as at the authorizer.
+    let grant = |state: &str, scopes: &[&str]| {
+        auth_store::store::Record::Grant(
+            serde_json::from_value(json!({"client_id": "gains-partner", "tenant": "acme", "state": state,
+                "scopes": scopes, "roles": [], "skus": [], "suppliers": []}))
+            .unwrap(),
+        )
+    };
+    gate.store.load(vec![grant("approved", &["sku:read"])], |_| {}).await.unwrap();
+    assert_eq!(ask("gains-partner", &token).await["scope"], "sku:read", "what the grant says now");
+    gate.store.load(vec![grant("revoked", &["sku:read"])], |_| {}).await.unwrap();
+    assert_eq!(ask("gains-partner", &token).await, inactive, "a withdrawn grant");
+    gate.store.load(vec![grant("approved", &["sku:read"])], |_| {}).await.unwrap();
+    let basic = basic("gains-partner", &dev.secret("gains-partner"));
+    let headers = [("Authorization", basic.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    dev.call("POST", "/oauth/revoke", &headers, &format!("token={token}")).await;
+    assert_eq!(ask("gains-partner", &token).await, inactive, "a revoked token");
+    let nobody = dev.call("POST", "/oauth/introspect", &[headers[1]], "token=x").await;
+    assert_eq!((nobody.status, nobody.json["error"].clone()), (401, json!("invalid_client")));
+    let metadata = dev.call("GET", "/.well-known/oauth-authorization-server", &[], "").await.json;
+    assert_eq!(
+        metadata["introspection_endpoint"],
+        format!("{}/oauth/introspect", dev.ready["issuer"].as_str().unwrap())
+    );
+}

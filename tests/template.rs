@@ -185,7 +185,11 @@ async fn each_route_is_one_that_its_function_serves_and_refuses() {
         let function = functions.iter().find(|(integration, _)| target.contains(integration)).unwrap().1;
         routes.insert(path.to_owned(), function);
     }
-    let paths = [token::TOKEN_PATHS.as_slice(), &token::METADATA_PATHS, &[token::REVOKE_PATH, token::JWKS_PATH]];
+    let paths = [
+        token::TOKEN_PATHS.as_slice(),
+        &token::METADATA_PATHS,
+        &[token::REVOKE_PATH, token::INTROSPECT_PATH, token::JWKS_PATH],
+    ];
     let served = paths.concat().into_iter().map(|path| (path.to_owned(), "token"));
     let of_holders = [admin::SELF_PATH.to_owned(), format!("{}/{{proxy+}}", admin::SELF_PATH)];
     let served = served.chain([(login::LOGIN_PATH.to_owned(), "login")]);
@@ -320,7 +324,8 @@ fn the_admin_document_says_what_the_code_does() {
         let answers = names(&raw["responses"]);
         assert_eq!(answers.contains("201"), known.creates(), "{name}");
     }
-    let scopes: BTreeSet<&str> = OPERATIONS.iter().map(|o| o.scope).collect();
+    // Of the token endpoint's side, there is one more.
+    let scopes: BTreeSet<&str> = OPERATIONS.iter().map(|o| o.scope).chain(["tokens:introspect"]).collect();
     let demo: Value = yaml_serde::from_str(include_str!("../shared/auth-cli/src/dev/demo.yaml")).unwrap();
     let operator = demo["roles"].as_array().unwrap().iter().find(|r| r["name"] == "operator").unwrap();
     let of_operator: BTreeSet<&str> = operator["scopes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();

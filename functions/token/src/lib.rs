@@ -1,5 +1,7 @@
 //! The authorization server's endpoints: tokens, revocation, metadata, keys.
 
+use auth_core::decision::{Rights, Trail, establish_token};
+use auth_core::ids::ClientKind;
 use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of};
 use auth_core::keyring::Keyring;
 use auth_core::records::Client;
@@ -19,6 +21,10 @@ use serde_json::json;
 pub const TOKEN_PATHS: [&str; 2] = ["/oauth/token", "/AuthServer/api/Token"];
 /// Where tokens are revoked (RFC 7009).
 pub const REVOKE_PATH: &str = "/oauth/revoke";
+/// Where it is said what a token is worth (RFC 7662).
+pub const INTROSPECT_PATH: &str = "/oauth/introspect";
+/// The scope by which an application of the platform may ask of every token, as a resource server does.
+const MAY_INTROSPECT: &str = "tokens:introspect";
 /// The public keys (RFC 7517).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The metadata (RFC 8414), and the same for clients of OpenID Connect discovery.
@@ -86,6 +92,10 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 report.line.kind = "revoke";
                 revoke(gate, http, body, now, report).await
             }
+            "POST" if path == INTROSPECT_PATH => {
+                report.line.kind = "introspect";
+                introspect(gate, http, body, now, report).await
+            }
             "GET" if path == JWKS_PATH => {
                 report.line.kind = "keys";
                 Ok(public(&gate.keyring.get(now).await?.public_jwks()))
@@ -94,7 +104,7 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 report.line.kind = "metadata";
                 Ok(public(&metadata(&gate.issuer, gate.keyring.get(now).await?.as_ref())))
             }
-            _ if is(&TOKEN_PATHS) || path == REVOKE_PATH => {
+            _ if is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH => {
                 Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
             }
             _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
@@ -198,6 +208,83 @@ async fn revoke(
     Ok(respond(200, &json!({})))
 }
 
+/// Says what a token is worth now (RFC 7662 section 2), to the client that it was issued to, and to applications of the
+/// platform that may ask. Anything else is not active: nonsense, another's token, what was revoked or has expired, and
+/// what a client that was suspended or a grant that was withdrawn is left with.
+async fn introspect(
+    gate: &Gate,
+    http: &HttpRequest,
+    body: &[u8],
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Response<String>, Stop> {
+    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
+    let unverified = client_authentication(&http.request, &parameters)?;
+    let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
+    let keyring = gate.keyring.get(now).await?;
+    let (_, caller) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
+    let worth = worth(gate, text, &caller, now, report).await?;
+    Ok(respond(200, &worth.unwrap_or_else(|| json!({"active": false}))))
+}
+
+/// What a caller is told of a token; `None` if it is not active, or not the caller's to ask for.
+async fn worth(
+    gate: &Gate,
+    text: &str,
+    caller: &Client,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Option<serde_json::Value>, Fault> {
+    let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) else { return Ok(None) };
+    let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
+    let Ok(token) = token.verify(&keyring, &gate.expected(now)) else { return Ok(None) };
+    let wanted = Wanted {
+        client: token.client_id(),
+        tenant: token.tenant(),
+        jti: token.jti(),
+        login_ref: token.login_ref(),
+        ..Wanted::default()
+    };
+    let fetched = gate.store.fetch(wanted, now).await?;
+    let catalog = gate.store.catalog_for(&fetched).await?;
+    let may_all = caller.kind == ClientKind::MultiTenant
+        && catalog.scopes_of(&caller.roles).any(|scope| scope.as_str() == MAY_INTROSPECT);
+    if token.client_id() != Some(&caller.client_id) && !may_all {
+        return Ok(None);
+    }
+    report.line.jti = token.jti().map(ToString::to_string);
+    let (aud, issued_at, expires_at, of) =
+        (token.audience().to_vec(), token.issued_at(), token.expires_at(), token.token_use());
+    let trail = &mut Trail::default();
+    let rights = establish_token(token, fetched.facts, &catalog, gate.deployment(now), None, trail);
+    // Without its tenant a token opens nothing, unless its client maintains tenants.
+    let is_good = |rights: &Rights| rights.tenant().is_some() || rights.kind() == Some(ClientKind::MultiTenant);
+    let Some(rights) = rights.ok().filter(is_good) else { return Ok(None) };
+    let scopes: Vec<&str> = rights.scopes().iter().map(|scope| scope.as_str()).collect();
+    let mut told = json!({
+        "active": true,
+        "iss": gate.issuer,
+        "sub": rights.principal(),
+        "aud": aud,
+        "client_id": rights.client_id(),
+        "token_type": "Bearer",
+        "scope": scopes.join(" "),
+        "roles": rights.roles(),
+        "exp": expires_at,
+        "iat": issued_at,
+        "jti": rights.jti(),
+        "token_use": of,
+        "tenant": rights.tenant(),
+        "environment": rights.environment(),
+        "username": rights.user_login(),
+        "customer_id": rights.customer_id(),
+    });
+    if let Some(members) = told.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    Ok(Some(told))
+}
+
 fn metadata(issuer: &str, keyring: &Keyring) -> serde_json::Value {
     let algorithms: Vec<&str> = keyring.algorithms().into_iter().map(|a| a.as_str()).collect();
     let methods = ["client_secret_basic", "client_secret_post"];
@@ -206,6 +293,8 @@ fn metadata(issuer: &str, keyring: &Keyring) -> serde_json::Value {
         "token_endpoint": format!("{issuer}{}", TOKEN_PATHS[0]),
         "jwks_uri": format!("{issuer}{JWKS_PATH}"),
         "revocation_endpoint": format!("{issuer}{REVOKE_PATH}"),
+        "introspection_endpoint": format!("{issuer}{INTROSPECT_PATH}"),
+        "introspection_endpoint_auth_methods_supported": methods,
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
         "subject_types_supported": ["public"],

@@ -126,6 +126,10 @@ impl Rights {
     pub fn client_id(&self) -> Option<&ClientId> {
         self.client.as_ref().map(|(id, _)| id)
     }
+    /// What the client is.
+    pub fn kind(&self) -> Option<ClientKind> {
+        self.client.as_ref().map(|(_, kind)| *kind)
+    }
     /// The tenant whose grant counts.
     pub fn tenant(&self) -> Option<&TenantId> {
         self.tenant.as_ref().ok().map(|t| &t.id)

@@ -232,6 +232,18 @@ impl VerifiedToken {
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
+    /// When it was issued.
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.issued_at
+    }
+    /// For whom it is.
+    pub fn audience(&self) -> &[String] {
+        &self.aud
+    }
+    /// Whom it speaks for.
+    pub fn token_use(&self) -> TokenUse {
+        self.token_use
+    }
     /// Finds the customer's record.
     pub fn login_ref(&self) -> Option<&str> {
         self.login_ref.as_deref()

@@ -155,7 +155,10 @@ impl Gateway {
         }
         // The product's own endpoints: an HTTP API without an authorizer.
         let ours = |paths: &[&str]| paths.contains(&path);
-        if ours(&token::TOKEN_PATHS) || ours(&token::METADATA_PATHS) || ours(&[token::REVOKE_PATH, token::JWKS_PATH]) {
+        if ours(&token::TOKEN_PATHS)
+            || ours(&token::METADATA_PATHS)
+            || ours(&[token::REVOKE_PATH, token::INTROSPECT_PATH, token::JWKS_PATH])
+        {
             return match incoming.lambda_request_v2("auth", None, &[]) {
                 Some(request) => token::handle(&self.gate, &self.log, request, &incoming.request_id).await,
                 None => plain(400, "Bad Request"),
