@@ -356,13 +356,11 @@ pub fn establish_key(
         Refusal::InvalidToken => invalid(&reason.why),
         _ => reason,
     })?;
-    Ok(Rights {
-        mechanism: Mechanism::ApiKey,
-        apis: key.apis,
-        key_id: Some(key.key_id),
-        expires_at: key.expires_at,
-        ..rights
-    })
+    let mut apis = key.apis;
+    if key.within_client {
+        apis.retain(|api| rights.apis.contains(api));
+    }
+    Ok(Rights { mechanism: Mechanism::ApiKey, apis, key_id: Some(key.key_id), expires_at: key.expires_at, ..rights })
 }
 
 pub(crate) fn establish_client(

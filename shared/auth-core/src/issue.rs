@@ -37,6 +37,9 @@ pub enum NotIssued {
     InvalidTarget(&'static str),
 }
 
+/// A revocation may have been written by a clock that is ahead, and twice in one second, by so many seconds.
+const MOST_AHEAD: i64 = 5;
+
 /// The one text for every tenant that a client cannot have.
 const NO_TENANT: &str = "The tenant is not one that this client may act for.";
 
@@ -235,7 +238,7 @@ impl Plan {
     pub fn claims(self, issuer: &str, deployment: Deployment, jti: Jti) -> Claims {
         let now: Timestamp = deployment.now;
         // A revocation counts from the next second on; what is issued after it, in the same second, says that one.
-        let issued_at = self.not_before.filter(|t| t.since(now) == 1).unwrap_or(now);
+        let issued_at = self.not_before.filter(|t| (1..=MOST_AHEAD).contains(&t.since(now))).unwrap_or(now);
         let scope = self.scope();
         let (customer_id, login_ref) = self.customer.unzip();
         // A client without an API still gets a token (RFC 9068 wants an audience); every API refuses it.

@@ -70,6 +70,9 @@ pub struct Client {
     /// Tokens issued before are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_not_before: Option<Timestamp>,
+    /// The client of the live environment that this one was promoted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_to: Option<ClientId>,
 }
 
 /// How a token is asked for.
@@ -91,6 +94,9 @@ pub struct StoredSecret {
     /// When it stops being good; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// When it would have stopped, were it not being rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
 }
 
 /// The right to sign tokens.
@@ -113,6 +119,9 @@ pub struct SealedSecret {
     /// When it stops being good; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// When it would have stopped, were it not being rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Timestamp>,
 }
 
 /// How often a client may call the APIs.
@@ -206,6 +215,9 @@ pub struct ApiKey {
     pub tenant: TenantId,
     /// The APIs it is for.
     pub apis: Vec<ApiName>,
+    /// Whether it is for those of them alone that are assigned to its client. A seed may say otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub within_client: bool,
     /// Where it may be used.
     pub environment: Environment,
     /// Whether it is in use.
@@ -323,9 +335,6 @@ pub struct Registration {
     /// The client of the test environment that this one was promoted from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<ClientId>,
-    /// The client of the live environment that this one was promoted to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub promoted_to: Option<ClientId>,
 }
 
 /// An API that is assigned to a client.

@@ -117,7 +117,6 @@ fn a_registration_names_whom_to_write_to_and_gets_nothing_yet() {
             "tenant",
         ),
         ("a partner marked internal", &[("internal", json!(true))], &Authority::Operator, "internal"),
-        ("neither tokens nor signing", &[("grant_types", json!([]))], &Authority::Operator, "grant_types"),
         ("a tenant chooses the id", &[("client_id", json!("mine"))], &tenant, "operator"),
         (
             "a tenant asks for a dynamic one",
@@ -136,7 +135,7 @@ fn a_registration_names_whom_to_write_to_and_gets_nothing_yet() {
 
 fn promote(from: &Client, registration: &Registration, seed: u8) -> Result<Equipped, Refused> {
     let (keyring, fresh) = (keyring(), fresh(seed));
-    clients::promote(from, Some(registration), None, Means { keyring: &keyring, now: NOW, fresh: &fresh })
+    clients::promote(from, false, Some(registration), None, Means { keyring: &keyring, now: NOW, fresh: &fresh })
 }
 
 fn in_state(state: ClientState) -> (Client, Registration, Grant) {
@@ -220,10 +219,13 @@ fn a_promoted_client_is_another_one_with_credentials_of_its_own() {
     assert!(live.client_id != test.client_id && live.apis == test.apis && made.len() == 1);
     assert!(!live.secrets[0].digest.matches(&test.secrets[0].digest));
     assert_eq!(of_live.unwrap().promoted_from, Some(test.client_id.clone()));
-    let again = Registration { promoted_to: Some(live.client_id.clone()), ..registration.clone() };
-    for (sentence, from, registration) in [("twice", &test, &again), ("a live one", &live, &registration)] {
-        assert!(promote(from, registration, 4).is_err(), "{sentence}");
+    let again = Client { promoted_to: Some(live.client_id.clone()), ..test.clone() };
+    for (sentence, from) in [("twice", &again), ("a live one", &live)] {
+        assert!(promote(from, &registration, 4).is_err(), "{sentence}");
     }
+    let (keyring, fresh) = (keyring(), fresh(4));
+    let means = Means { keyring: &keyring, now: NOW, fresh: &fresh };
+    assert!(clients::promote(&again, true, Some(&registration), None, means).is_ok(), "once that one was deleted");
     let gone = clients::delete(test).unwrap();
     assert!(gone.secrets.is_empty() && gone.apis.is_empty() && gone.state == ClientState::Deleted);
 }
@@ -274,6 +276,13 @@ fn a_rotated_secret_overlaps_and_the_old_one_dies_by_itself() {
     secrets::revoke(&mut cut, SecretUse::Client, Which::All, NOW.plus(1)).unwrap();
     assert_eq!(good(&cut, &both, NOW.plus(1)), [false, false], "all");
 
+    // One that had an end of its own gets that back, and no other.
+    let (mut ending, _) = with_secret();
+    ending.secrets[0].expires_at = Some(NOW.plus(10 * HOUR));
+    rotate(&mut ending, HOUR, NOW, 2).unwrap();
+    secrets::cancel(&mut ending, SecretUse::Client, NOW.plus(1)).unwrap();
+    assert_eq!(ending.secrets[0].expires_at, Some(NOW.plus(10 * HOUR)));
+
     let (mut at_once, first) = with_secret();
     let second = rotate(&mut at_once, 0, NOW, 2).unwrap();
     assert_eq!(good(&at_once, &[&first, &second], NOW), [false, true], "without an overlap");
@@ -298,24 +307,31 @@ fn key(seed: u8) -> Key {
 #[test]
 fn a_rotated_key_overlaps_and_the_old_one_dies_by_itself() {
     let client = in_state(ClientState::Active).0;
-    let rotate = |old: Key, replaced: Option<&Key>, now: Timestamp, seed: u8| {
+    type Others<'a> = (Option<&'a Key>, Option<&'a Key>);
+    let rotate = |old: Key, replaced: Others<'_>, now: Timestamp, seed: u8| {
         keys::rotate(old, replaced, &client, HOUR, &keyring(), now, &fresh(seed))
     };
     let first = key(1);
-    let (old, new, secret) = rotate(first.clone(), None, NOW, 2).unwrap();
+    let (old, new, secret) = rotate(first.clone(), (None, None), NOW, 2).unwrap();
     assert!(secret.expose().starts_with("ak_test_") && secret.expose().len() == 48);
     let live = |old: &Key, new: &Key, at| [old.is_live(at), new.is_live(at)];
     assert_eq!(live(&old, &new, NOW.plus(HOUR - 1)), [true, true]);
     assert_eq!(live(&old, &new, NOW.plus(HOUR)), [false, true]);
-    assert!(rotate(old.clone(), None, NOW, 3).is_err(), "it is being replaced");
-    assert!(rotate(new.clone(), Some(&old), NOW, 3).is_err(), "two are live at most");
-    assert!(rotate(new.clone(), Some(&old), NOW.plus(HOUR), 3).is_ok(), "once the old one is dead");
-    assert!(rotate(old.clone(), None, NOW.plus(2 * HOUR), 3).is_err(), "a dead key");
+    assert!(rotate(old.clone(), (None, Some(&new)), NOW, 3).is_err(), "it is being replaced");
+    assert!(rotate(new.clone(), (Some(&old), None), NOW, 3).is_err(), "two are live at most");
+    assert!(rotate(new.clone(), (Some(&old), None), NOW.plus(HOUR), 3).is_ok(), "once the old one is dead");
+    assert!(rotate(old.clone(), (None, None), NOW.plus(2 * HOUR), 3).is_err(), "a dead key");
 
     let (back, gone) = keys::cancel(old.clone(), new.clone(), NOW.plus(1)).unwrap();
     assert_eq!(live(&back, &gone, NOW.plus(100 * HOUR)), [true, false], "cancelled: as it was");
     assert!(keys::cancel(back, gone, NOW.plus(1)).is_err(), "nothing to cancel");
     assert!(keys::cancel(old.clone(), new.clone(), NOW.plus(HOUR)).is_err(), "the old one is dead");
+    // The new one leaked and was revoked: the old one can be rotated once more, or kept after all.
+    let leaked = keys::revoke(new.clone(), None).unwrap();
+    let (_, third, _) = rotate(old.clone(), (None, Some(&leaked)), NOW.plus(1), 4).unwrap();
+    assert!(third.is_live(NOW.plus(1)));
+    let (kept, _) = keys::cancel(old.clone(), leaked, NOW.plus(1)).unwrap();
+    assert!(kept.is_live(NOW.plus(100 * HOUR)), "as it was");
     let cut = keys::revoke(old, None).unwrap();
     assert_eq!(live(&cut, &new, NOW.plus(1)), [false, true], "cut short");
     assert!(keys::revoke(cut, None).is_err(), "twice");
@@ -367,6 +383,7 @@ fn consent_is_asked_for_given_changed_and_withdrawn_by_others_than_oneself() {
         authority: Authority::Tenant("acme".parse().unwrap()),
         name: "a".into(),
         client_id: client.map(|c| c.parse().unwrap()),
+        scopes: None,
         on_behalf_of: None,
         via: "api",
         request_id: "r".into(),

@@ -150,6 +150,13 @@ fn mark(pepper: &Pepper, chain: &str, text: &str) -> String {
     Digest::of(pepper, DigestOf::AuditEntry(chain), text).as_str().to_owned()
 }
 
+impl Sealed {
+    /// Whether this deployment wrote it, as it is, into this chain.
+    pub fn is_genuine(&self, pepper: &Pepper, chain: &str) -> bool {
+        mark(pepper, chain, &self.entry) == self.mark
+    }
+}
+
 /// Where a chain is broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("entry {number}: {what}")]
@@ -174,9 +181,9 @@ impl<'a> Verifier<'a> {
         Self { pepper, chain, head: Head::default() }
     }
 
-    /// How many entries were taken.
-    pub fn number(&self) -> u64 {
-        self.head.number
+    /// The last entry that was taken.
+    pub fn head(&self) -> &Head {
+        &self.head
     }
 
     /// The next entry, and the place where it stands.
@@ -186,7 +193,7 @@ impl<'a> Verifier<'a> {
     pub fn take(&mut self, sealed: &Sealed, place: &str) -> Result<(), Broken> {
         let number = self.head.number.saturating_add(1);
         let broken = |what| Err(Broken { number, what });
-        if mark(self.pepper, self.chain, &sealed.entry) != sealed.mark {
+        if !sealed.is_genuine(self.pepper, self.chain) {
             return broken("was edited, or is of another chain");
         }
         let Ok(entry) = serde_json::from_str::<Entry>(&sealed.entry) else { return broken("cannot be read") };
@@ -227,6 +234,7 @@ mod tests {
             authority: Authority::Operator,
             name: "op".into(),
             client_id: None,
+            scopes: None,
             on_behalf_of: None,
             via: "cli",
             request_id: "r".into(),

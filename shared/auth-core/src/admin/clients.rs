@@ -101,9 +101,6 @@ pub fn register(
             return invalid("scopes, skus, suppliers, not_after: a multi_tenant client has roles alone");
         }
     }
-    if asked.grant_types.is_empty() && !asked.self_signing {
-        return invalid("grant_types: a client that neither asks for tokens nor signs them has no use");
-    }
     let client_id = match asked.client_id {
         Some(id) => id,
         None => made_id(&asked.name, fresh).ok_or_else(|| Refused::invalid("name: letters or digits are needed"))?,
@@ -127,6 +124,7 @@ pub fn register(
         apis: Vec::new(),
         roles: if multi { asked.roles.clone() } else { Vec::new() },
         tokens_not_before: None,
+        promoted_to: None,
     };
     let grant = asked.tenant.clone().map(|tenant| Grant {
         client_id: client_id.clone(),
@@ -150,7 +148,6 @@ pub fn register(
         registered_at: now,
         reason: None,
         promoted_from: None,
-        promoted_to: None,
     };
     Ok(Registered { client, registration, grant })
 }
@@ -349,13 +346,14 @@ pub fn delete(mut client: Client) -> Result<Client, Refused> {
     Ok(client)
 }
 
-/// Promotes: the live client of a test client, with credentials of its own and the same APIs. Grants are copied by the
+/// Promotes (`is_gone`: the one that it was promoted to before was deleted): the live client of a test client, with credentials of its own and the same APIs. Grants are copied by the
 /// caller, one by one.
 ///
 /// # Errors
 /// If it is not an active test client, or was promoted before.
 pub fn promote(
     from: &Client,
+    is_gone: bool,
     registration: Option<&Registration>,
     new_client_id: Option<ClientId>,
     means: Means<'_>,
@@ -366,7 +364,7 @@ pub fn promote(
     if from.state != ClientState::Active {
         return Err(not_in(from, "promoted"));
     }
-    if let Some(to) = registration.and_then(|r| r.promoted_to.as_ref()) {
+    if let Some(to) = from.promoted_to.as_ref().filter(|_| !is_gone) {
         let text =
             format!("The client was promoted to {to} before. Due: rotate the secrets of that one, or delete it.");
         return Err(Refused::conflict(text));
@@ -387,6 +385,7 @@ pub fn promote(
             .as_ref()
             .map(|right| SelfSigning { secrets: Vec::new(), max_lifetime_seconds: right.max_lifetime_seconds }),
         tokens_not_before: None,
+        promoted_to: None,
         ..from.clone()
     };
     let secrets = equip(&mut client, means)?;
@@ -425,6 +424,7 @@ pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp
         "apis": client.apis,
         "roles": client.roles,
         "tokens_not_before": time(client.tokens_not_before),
+        "promoted_to": client.promoted_to,
     });
     if let (Some(r), Some(members)) = (registration, view.as_object_mut()) {
         let assigned: Vec<Value> = r
@@ -437,7 +437,7 @@ pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp
             "contacts": {"business": contact(&r.business), "technical": contact(&r.technical)},
             "account_manager": r.account_manager, "wanted_apis": r.wanted_apis, "assigned": assigned,
             "registered_at": r.registered_at.to_rfc3339(), "reason": r.reason,
-            "promoted_from": r.promoted_from, "promoted_to": r.promoted_to,
+            "promoted_from": r.promoted_from,
         });
         members.extend(more.as_object().cloned().unwrap_or_default());
     }
@@ -453,12 +453,11 @@ pub fn pack(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str) 
         .filter_map(|name| catalog.apis.get(name))
         .map(|api| json!({"name": api.name, "url": api.url, "audience": api.audience}))
         .collect();
-    let mut suppliers: Vec<&str> = grants.iter().flat_map(|g| g.suppliers.iter().map(|s| s.as_str())).collect();
+    let approved = || grants.iter().filter(|g| g.state == GrantState::Approved);
+    let mut suppliers: Vec<&str> = approved().flat_map(|g| g.suppliers.iter().map(|s| s.as_str())).collect();
     suppliers.sort_unstable();
     suppliers.dedup();
-    let grants_shown: Vec<Value> = grants
-        .iter()
-        .filter(|g| g.state == GrantState::Approved)
+    let grants_shown: Vec<Value> = approved()
         .map(|g| {
             json!({"tenant": g.tenant, "scopes": g.scopes, "roles": g.roles, "skus": g.skus, "suppliers": g.suppliers,
                 "not_after": g.not_after.map(Timestamp::to_rfc3339)})

@@ -74,8 +74,9 @@ fn read<T: serde::de::DeserializeOwned>(fields: Value) -> Result<T, String> {
 
 /// An error's text without the value that it is about, which may be a secret in the wrong place.
 pub fn without_value(error: &str) -> String {
-    let parts = ["invalid type: ", "invalid value: "].iter().find_map(|kind| error.split_once(kind));
-    match parts.and_then(|(before, rest)| Some((before, rest.split_once(", expected ")?.1))) {
+    let kinds = ["invalid type: ", "invalid value: ", "unknown variant "];
+    let parts = kinds.iter().find_map(|kind| error.split_once(kind));
+    match parts.and_then(|(before, rest)| Some((before, rest.rsplit_once(", expected ")?.1))) {
         Some((before, expected)) => format!("{before}expected {expected}"),
         None => error.to_owned(),
     }
@@ -459,6 +460,6 @@ command! {
     }
 }
 command! {
-    /// Checks a chain of the audit: of a tenant, or of the deployment itself.
-    VerifyAudit { #[serde(default)] tenant: Option<TenantId> }
+    /// Checks a chain of the audit: of a tenant, or of the deployment itself; and that it still holds a head that was kept.
+    VerifyAudit { #[serde(default)] tenant: Option<TenantId>, #[serde(default)] head: Option<String> }
 }

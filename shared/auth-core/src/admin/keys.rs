@@ -107,6 +107,7 @@ pub fn issue(
         client_id: client.client_id.clone(),
         tenant,
         apis,
+        within_client: true,
         environment: client.environment,
         state: KeyLife::Active,
         expires_at,
@@ -163,6 +164,7 @@ pub fn import(
         client_id: client.client_id.clone(),
         tenant,
         apis,
+        within_client: true,
         environment,
         state: asked.state,
         expires_at: asked.expires_at.map(|t| t.0),
@@ -200,10 +202,11 @@ fn prefix(environment: Environment) -> String {
 /// Rotates a key: the old one as it is from now on, the new one, and the new one's text.
 ///
 /// # Errors
-/// If it is not good any more, or two are live already.
+/// If it is not good any more, or two are live already. The two other keys are the one that it replaces, and the one that
+/// was to replace it.
 pub fn rotate(
     mut old: Key,
-    replaced: Option<&Key>,
+    (replaced, replacement): (Option<&Key>, Option<&Key>),
     client: &Client,
     overlap_seconds: i64,
     keyring: &Keyring,
@@ -219,7 +222,7 @@ pub fn rotate(
     if client.state != ClientState::Active {
         return Err(Refused::conflict(format!("The client is {}.", client.state.as_str())));
     }
-    if old.listing.replaced_by.is_some() {
+    if replacement.is_some_and(|key| key.is_live(now)) {
         return Err(Refused::conflict(
             "The key is being replaced already. Due: cancel that rotation, or revoke the key.",
         ));
@@ -245,7 +248,12 @@ pub fn rotate(
         reason: None,
         ..old.listing.clone()
     };
-    old.listing.replaced_by = Some(Replacement { key_id, expired_at: old.record.expires_at });
+    // One whose replacement was revoked has its own end still.
+    let expired_at = match old.listing.replaced_by.take() {
+        Some(before) => before.expired_at,
+        None => old.record.expires_at,
+    };
+    old.listing.replaced_by = Some(Replacement { key_id, expired_at });
     let until = now.plus(overlap_seconds);
     old.record.expires_at = Some(old.record.expires_at.map_or(until, |t| t.min(until)));
     Ok((old, Key { record, listing }, key.into_secret()))
@@ -262,12 +270,11 @@ pub fn cancel(mut old: Key, mut new: Key, now: Timestamp) -> Result<(Key, Key), 
     if !old.is_live(now) {
         return Err(Refused::conflict("The old key is dead already; only the new one is good."));
     }
-    if !new.is_live(now) {
-        return Err(Refused::conflict("The new key is revoked already."));
-    }
     old.record.expires_at = replacement.expired_at;
-    new.record.state = KeyLife::Revoked;
-    new.listing.reason = "the rotation was cancelled".parse().ok();
+    if new.is_live(now) {
+        new.record.state = KeyLife::Revoked;
+        new.listing.reason = "the rotation was cancelled".parse().ok();
+    }
     Ok((old, new))
 }
 

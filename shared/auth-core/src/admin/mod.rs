@@ -11,7 +11,7 @@ pub mod operations;
 pub mod passwords;
 pub mod secrets;
 
-use crate::ids::{ClientId, TenantId};
+use crate::ids::{ClientId, Scope, TenantId};
 use crate::refusal::Refusal;
 use crate::secret::SecretText;
 use serde::Serialize;
@@ -38,12 +38,29 @@ pub struct Actor {
     pub name: String,
     /// The client that asks, if it is one: nobody approves what is their own.
     pub client_id: Option<ClientId>,
+    /// What it may do itself; everything, for an operator with the table in hand. Nobody gives what they do not have.
+    pub scopes: Option<Vec<Scope>>,
     /// On whose behalf (`user_login`).
     pub on_behalf_of: Option<String>,
     /// `api`, `cli`, `self` or `seed`.
     pub via: &'static str,
     /// The request that it came with; joins the audit with the decision lines.
     pub request_id: String,
+}
+
+impl Actor {
+    /// That whoever hands out administrative scopes has them.
+    ///
+    /// # Errors
+    /// Names the first that is not had.
+    pub fn has_all<'a>(&self, handed_out: impl IntoIterator<Item = &'a Scope>) -> Result<(), Refused> {
+        let Some(own) = &self.scopes else { return Ok(()) };
+        let beyond = handed_out.into_iter().find(|scope| operations::is_administrative(scope) && !own.contains(scope));
+        match beyond {
+            None => Ok(()),
+            Some(scope) => Err(Refused::forbidden(format!("Nobody hands out what they do not have: {scope}."))),
+        }
+    }
 }
 
 /// What is not done, and why: nothing was changed.

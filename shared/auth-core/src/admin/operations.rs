@@ -6,7 +6,7 @@
 
 use super::command::Command;
 use super::{Actor, Authority, Refused};
-use crate::ids::{ClientId, TenantId};
+use crate::ids::{ClientId, Scope, TenantId};
 
 /// Who may call an operation, beside applications that maintain tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,14 @@ impl Operation {
     }
 }
 
+/// Whether a scope is one of administration.
+pub fn is_administrative(scope: &Scope) -> bool {
+    scope.as_str() == MAY_INTROSPECT || OPERATIONS.iter().any(|operation| operation.scope == scope.as_str())
+}
+
+/// The scope by which an application of the platform may ask of every token what it is worth.
+pub const MAY_INTROSPECT: &str = "tokens:introspect";
+
 /// Whether an administrator may give a command at all. What is then said of the records is judged where they are.
 ///
 /// # Errors
@@ -180,7 +188,6 @@ fn of_holder(command: &Command) -> Option<&ClientId> {
         Command::CancelKeyRotation(c) => Some(&c.client_id),
         Command::RevokeKey(c) => Some(&c.client_id),
         Command::RotateSecret(c) => Some(&c.client_id),
-        Command::CancelSecretRotation(c) => Some(&c.client_id),
         Command::RevokeSecret(c) => Some(&c.client_id),
         Command::RevokeClientTokens(c) => Some(&c.client_id),
         _ => None,
@@ -233,6 +240,7 @@ mod tests {
             authority,
             name: "a".into(),
             client_id: None,
+            scopes: None,
             on_behalf_of: None,
             via: "api",
             request_id: "r".into(),

@@ -12,11 +12,17 @@ use serde_json::{Value, json};
 /// The longest overlap, in seconds: a secret that two people know for longer is not being rotated.
 pub const MOST_OVERLAP_SECONDS: i64 = 30 * 86_400;
 
+/// The shortest that the holder of a secret may choose: whoever found one must not lock its owner out at once.
+pub const FEWEST_OF_A_HOLDER: i64 = 3600;
+
 /// What has a time to live.
 pub(super) trait Dated {
     fn created_at(&self) -> Option<Timestamp>;
     fn expires_at(&self) -> Option<Timestamp>;
-    fn set_expires_at(&mut self, time: Option<Timestamp>);
+    /// Ends at this time, if it would not sooner, until the rotation is taken back.
+    fn end_at(&mut self, time: Timestamp);
+    /// Ends when it would have without the rotation.
+    fn take_back(&mut self);
 }
 
 macro_rules! dated {
@@ -28,8 +34,12 @@ macro_rules! dated {
             fn expires_at(&self) -> Option<Timestamp> {
                 self.expires_at
             }
-            fn set_expires_at(&mut self, time: Option<Timestamp>) {
-                self.expires_at = time;
+            fn end_at(&mut self, time: Timestamp) {
+                self.expired_at = self.expires_at;
+                self.expires_at = Some(self.expires_at.map_or(time, |t| t.min(time)));
+            }
+            fn take_back(&mut self) {
+                self.expires_at = self.expired_at.take();
             }
         }
     };
@@ -45,7 +55,7 @@ pub(super) fn made(prefix: &str, bits: &[u8; 32]) -> SecretText {
 /// A client secret as it is stored.
 pub fn stored(keyring: &Keyring, client: &ClientId, secret: &SecretText, now: Timestamp) -> StoredSecret {
     let digest = Digest::of(&keyring.pepper, DigestOf::ClientSecret(client.as_str()), secret.expose());
-    StoredSecret { digest, created_at: Some(now), expires_at: None }
+    StoredSecret { digest, created_at: Some(now), expires_at: None, expired_at: None }
 }
 
 /// An HMAC secret as it is stored.
@@ -58,7 +68,7 @@ pub(super) fn sealed(
 ) -> Result<SealedSecret, Refused> {
     let sealed = keyring.sealing.seal(client.as_str(), secret, nonce);
     let sealed = sealed.map_err(|_| Refused::conflict("The secret cannot be sealed."))?;
-    Ok(SealedSecret { sealed, created_at: Some(now), expires_at: None })
+    Ok(SealedSecret { sealed, created_at: Some(now), expires_at: None, expired_at: None })
 }
 
 /// What lists show of secrets: never one, nor its digest.
@@ -95,9 +105,7 @@ fn overlap<T: Dated>(secrets: &mut Vec<T>, new: T, overlap_seconds: i64, now: Ti
         )));
     }
     let until = now.plus(overlap_seconds);
-    for old in secrets.iter_mut() {
-        old.set_expires_at(Some(old.expires_at().map_or(until, |t| t.min(until))));
-    }
+    secrets.iter_mut().for_each(|old| old.end_at(until));
     secrets.insert(0, new);
     secrets.retain(|s| is_live(s, now));
     Ok(())
@@ -151,7 +159,7 @@ pub fn cancel(client: &mut Client, of: SecretUse, now: Timestamp) -> Result<(), 
             return Err(Refused::conflict("No rotation is under way: one secret is live at most."));
         }
         secrets.remove(0);
-        secrets.iter_mut().for_each(|old| old.set_expires_at(None));
+        secrets.iter_mut().for_each(Dated::take_back);
         Ok(())
     }
     changeable(client)?;
