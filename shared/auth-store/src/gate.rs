@@ -12,7 +12,7 @@ use auth_core::decision::{
     Deployment, Rights, Trail, Verdict, authorize, establish_key, establish_self_signed, establish_token,
     idle_note_interval,
 };
-use auth_core::ids::{ClientId, ClientKind, Environment, TenantId};
+use auth_core::ids::{ClientId, ClientKind, Environment, KeyId, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::settings::{LogLevel, Settings};
@@ -113,8 +113,9 @@ impl Gate {
             Err(reason) => Err(reason.clone()),
         };
         let verdict = self.finish(request, rights, trail, line).await?;
-        if let (Ok(_), Ok(key), true) = (&verdict.access, &key, self.notes_use) {
-            self.note_key(key, now).await?;
+        let id = verdict.access.as_ref().ok().and_then(|access| access.rights().key_id());
+        if let (Some(id), Ok(key), true) = (id, &key, self.notes_use) {
+            self.note_key(key, id, now).await?;
         }
         Ok(verdict)
     }
@@ -140,9 +141,9 @@ impl Gate {
     }
 
     /// Notes the use of a key, for lists. A table that does not take it is no reason to refuse the request.
-    async fn note_key(&self, key: &UnverifiedApiKey, now: Timestamp) -> Result<(), Fault> {
-        let digest = key.digest(&self.keyring.get(now).await?.pepper);
-        if self.store.is_use_unnoted(&digest, now) {
+    async fn note_key(&self, key: &UnverifiedApiKey, id: &KeyId, now: Timestamp) -> Result<(), Fault> {
+        if self.store.is_use_unnoted(id, now) {
+            let digest = key.digest(&self.keyring.get(now).await?.pepper);
             let _ = self.store.note_used(&digest, now).await;
         }
         Ok(())

@@ -77,8 +77,8 @@ pub struct Given {
 pub struct Once {
     /// The name, as the caller gave it.
     pub name: String,
-    /// All that was asked for, to tell another request of the same name.
-    pub request: String,
+    /// All that was asked for, to tell another request of the same name. It may hold a password.
+    pub request: SecretText,
 }
 
 /// Why a command is not done.
@@ -110,7 +110,7 @@ pub(crate) struct There<T> {
 }
 
 /// What a record must be for the write to happen.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     /// Not there.
     Absent,
@@ -120,14 +120,14 @@ enum Expect {
     Any,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Write {
     item: Item,
     expect: Expect,
 }
 
 /// What a command comes to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Draft {
     writes: Vec<Write>,
     deletes: Vec<Key>,
@@ -137,10 +137,18 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Whether the table would refuse it. What is written of a change holds how it was and how it is.
-    fn is_too_large(&self) -> bool {
+    fn is_too_large(&self, given: &Given) -> bool {
         let text = |value: &Option<serde_json::Value>| value.as_ref().map_or(0, |v| v.to_string().len());
-        self.writes.iter().any(|write| size(&write.item) > MOST_ITEM_BYTES)
+        // A kept answer is sealed, and a third longer for it.
+        let kept = given.once.as_ref().map_or(0, |_| self.done.view.to_string().len() * 4 / 3);
+        kept > MOST_ITEM_BYTES
+            || self.writes.iter().any(|write| size(&write.item) > MOST_ITEM_BYTES)
             || self.events.iter().any(|event| text(&event.before) + text(&event.after) > MOST_ITEM_BYTES)
+    }
+
+    /// Which records must be what for it to be written.
+    fn expected(&self) -> Vec<(Option<Key>, Expect)> {
+        self.writes.iter().map(|write| (Key::of(&write.item), write.expect)).collect()
     }
 
     fn show(done: Done) -> Self {
@@ -230,21 +238,32 @@ impl<'a> Office<'a> {
         if let Some(done) = self.answered(given, &keyring).await? {
             return Ok(done);
         }
+        if given.if_match.is_some() && has_no_version(command) {
+            return Err(Refused::invalid("If-Match: this has no version").into());
+        }
         let fresh = Fresh::new(&random()?);
-        let mut raced = false;
-        for _ in 0..TRIES {
+        let (mut raced, mut first) = (false, None);
+        for tried in 0..TRIES {
+            pause(tried).await?;
             let draft = match Box::pin(self.draft(command, given, &keyring, &fresh)).await {
                 Ok(draft) => draft,
-                Err(Stop::Refused(refused)) => return Err(refused.into()),
+                Err(Stop::Refused(refused)) => {
+                    // It may have been done in between, under this very name.
+                    let done = self.answered(given, &keyring).await?;
+                    return done.ok_or(Stop::Refused(refused));
+                }
                 Err(broken) => return Err(broken),
             };
+            // What is drafted anew on top of something else is another's change undone.
+            let expected = draft.expected();
+            raced |= first.get_or_insert_with(|| expected.clone()) != &expected;
             // Whoever lost a race is told, even if the same could be done again on top of it.
             let changes = !draft.writes.is_empty() || !draft.deletes.is_empty();
             if raced && changes {
                 let text = "Somebody else changed it at the same time. Due: read it again, then change it.";
                 return Err(Refused::conflict(text).into());
             }
-            if draft.is_too_large() {
+            if draft.is_too_large(given) {
                 return Err(Refused::invalid(
                     "It is larger than the table takes: 400 KB, with what the audit says of it.",
                 )
@@ -336,7 +355,7 @@ impl<'a> Office<'a> {
         let Some(answered) = there.map(|t| t.record).filter(|a| !a.good_until.has_passed(self.now)) else {
             return Ok(None);
         };
-        if answered.request != Digest::of(&keyring.pepper, DigestOf::Request, &once.request).as_str() {
+        if answered.request != Digest::of(&keyring.pepper, DigestOf::Request, once.request.expose()).as_str() {
             return Err(
                 Refused::conflict("The Idempotency-Key was used for another request. Due: take a new one.").into()
             );
@@ -368,7 +387,7 @@ impl<'a> Office<'a> {
         let sealed = keyring.sealing.seal(name.as_str(), &SecretText::new(text), random()?);
         let until = self.now.plus(ANSWER_KEPT_SECONDS);
         let mut item = to_item(&Answered {
-            request: Digest::of(&keyring.pepper, DigestOf::Request, &once.request).as_str().to_owned(),
+            request: Digest::of(&keyring.pepper, DigestOf::Request, once.request.expose()).as_str().to_owned(),
             answer: sealed.map_err(|_| Fault::new("an answer cannot be sealed"))?,
             good_until: until,
             ttl: until.plus(86_400),
@@ -453,7 +472,8 @@ impl<'a> Office<'a> {
 
     /// Writes what nobody else can have changed, however busy the chains are.
     async fn write_surely(&self, draft: &Draft, keyring: &Keyring) -> Step<()> {
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            pause(tried).await?;
             match self.write(draft, None, keyring).await? {
                 Written::Yes => return Ok(()),
                 Written::Again => {}
@@ -504,7 +524,9 @@ impl<'a> Office<'a> {
 
     /// Writes down that something was refused. The answer does not hang on it.
     async fn note_refusal(&self, command: &Command, refused: &Refused) {
-        if matches!(refused.refusal, Refusal::NotFound) || is_reading(command) {
+        // What a holder tries in vain stands in the log. In the chain, which has one end, many could hold up everybody.
+        let is_holder = matches!(self.actor.authority, Authority::Holder(_));
+        if is_holder || matches!(refused.refusal, Refusal::NotFound) || is_reading(command) {
             return;
         }
         let tenant = match &self.actor.authority {
@@ -514,11 +536,13 @@ impl<'a> Office<'a> {
         };
         let Ok(keyring) = self.gate.keyring.get(self.now).await else { return };
         let client_id = match &self.actor.authority {
-            Authority::Holder(own) => Some(own.clone()),
             Authority::Operator => client_of(command),
-            Authority::Tenant(_) => None,
+            Authority::Tenant(_) | Authority::Holder(_) => None,
         };
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            if pause(tried).await.is_err() {
+                return;
+            }
             let event = Event {
                 tenant: tenant.clone(),
                 action: command.name().to_owned(),
@@ -575,6 +599,11 @@ impl<'a> Office<'a> {
 
     /// One page of a partition: items whose sort key begins so, and where to go on.
     async fn page(&self, asked: Page<'_>) -> Step<(Vec<Item>, Option<String>)> {
+        let invalid = || Refused::invalid("cursor: not one that this list gave out");
+        let (from, to) = (format!("{}{}", asked.prefix, asked.from), format!("{}{}\u{10ffff}", asked.prefix, asked.to));
+        if from > to {
+            return Err(Refused::invalid("since: is after until").into());
+        }
         let mut query = self
             .gate
             .store
@@ -586,12 +615,12 @@ impl<'a> Office<'a> {
             .limit(i32::from(asked.limit))
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", AttributeValue::S(asked.pk.clone()))
-            .expression_attribute_values(":from", AttributeValue::S(format!("{}{}", asked.prefix, asked.from)))
-            .expression_attribute_values(":to", AttributeValue::S(format!("{}{}\u{10ffff}", asked.prefix, asked.to)));
+            .expression_attribute_values(":from", AttributeValue::S(from.clone()))
+            .expression_attribute_values(":to", AttributeValue::S(to.clone()));
         if let Some(cursor) = asked.cursor {
             let sk = from_base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
-            let sk = sk.filter(|sk| sk.starts_with(asked.prefix));
-            let sk = sk.ok_or_else(|| Refused::invalid("cursor: not one that this list gave out"))?;
+            let within = |sk: &String| sk.starts_with(asked.prefix) && *sk >= from && *sk <= to && sk.len() <= 1024;
+            let sk = sk.filter(within).ok_or_else(invalid)?;
             query = query.set_exclusive_start_key(Some(HashMap::from([
                 ("pk".to_owned(), AttributeValue::S(asked.pk)),
                 ("sk".to_owned(), AttributeValue::S(sk)),
@@ -619,6 +648,22 @@ impl<'a> Page<'a> {
     fn of(pk: String, prefix: &'a str, cursor: Option<&'a str>, limit: Option<u16>) -> Step<Self> {
         Ok(Self { pk, prefix, from: "", to: "", backward: false, limit: page_size(limit)?, cursor })
     }
+}
+
+/// Waits a moment before a change is tried again, longer each time, and not as long as others.
+async fn pause(tried: u32) -> Result<(), Fault> {
+    if tried > 0 {
+        let [random] = random::<1>()?;
+        let most = u64::from(tried) * 10;
+        tokio::time::sleep(std::time::Duration::from_millis(1 + u64::from(random) % most)).await;
+    }
+    Ok(())
+}
+
+/// Commands that change something without a version to name.
+fn has_no_version(command: &Command) -> bool {
+    let name = command.name();
+    ["setRole", "deleteRole", "importApi", "revokeToken", "rotateKeyring", "forceKeyring"].contains(&name)
 }
 
 fn page_size(limit: Option<u16>) -> Step<u16> {

@@ -6,7 +6,7 @@ use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
-use auth_core::ids::{ApiName, ClientId, Jti, Label, RoleName, Scope, TenantId};
+use auth_core::ids::{ApiName, ClientId, Jti, KeyId, Label, RoleName, Scope, TenantId};
 use auth_core::password::StoredPassword;
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant};
 use auth_core::secret::Digest;
@@ -29,6 +29,9 @@ const KEPT: u64 = 10_000;
 
 /// The use of a key is noted once in so many seconds.
 const USE_NOTED_SECONDS: i64 = 60;
+
+/// How often the version of the catalog is raised, if others raise it as well.
+const BUMP_TRIES: u32 = 8;
 
 /// How often a batch that came back in part is asked again.
 const BATCH_TRIES: u32 = 4;
@@ -61,7 +64,7 @@ pub struct Store {
     /// fetched is what counts.
     bindings: Cache<String, (ClientId, TenantId)>,
     /// When the use of a key was last noted by this process.
-    used: Cache<String, Timestamp>,
+    used: Cache<KeyId, Timestamp>,
 }
 
 impl std::fmt::Debug for Store {
@@ -334,10 +337,10 @@ impl Store {
     }
 
     /// Whether the use of a key is to be noted: this process has not done so for a minute.
-    pub(crate) fn is_use_unnoted(&self, digest: &Digest, now: Timestamp) -> bool {
-        let noted = self.used.get(digest.as_str()).is_some_and(|at| (0..USE_NOTED_SECONDS).contains(&now.since(at)));
+    pub(crate) fn is_use_unnoted(&self, key: &KeyId, now: Timestamp) -> bool {
+        let noted = self.used.get(key).is_some_and(|at| (0..USE_NOTED_SECONDS).contains(&now.since(at)));
         if !noted {
-            self.used.insert(digest.as_str().to_owned(), now);
+            self.used.insert(key.clone(), now);
         }
         !noted
     }
@@ -452,32 +455,6 @@ impl Store {
         }
     }
 
-    /// The mark of an entry of the audit, by its number; none, if there is no such entry.
-    ///
-    /// # Errors
-    /// If the table does not answer.
-    pub async fn audit_mark(&self, chain: &str, number: u64) -> Result<Option<String>, Fault> {
-        let wanted = format!("#{number:012}");
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(Key::audit_head(chain).pk))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = pages.next().await {
-            let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
-            let text = |name: &str| item.get(name).and_then(|v| v.as_s().ok());
-            if text("sk").is_some_and(|sk| sk.ends_with(&wanted)) {
-                return Ok(text("mark").cloned());
-            }
-        }
-        Ok(None)
-    }
-
     /// Replaces the hash of a password that moved in by one of ours, unless it was changed in between.
     ///
     /// # Errors
@@ -573,13 +550,28 @@ impl Store {
     /// If the table does not answer.
     pub async fn bump_catalog(&self) -> Result<(), Fault> {
         let built = |e| Fault::new(format!("DynamoDB TransactWriteItems: {e}"));
-        let mut items = Vec::new();
-        for item in catalog_versions(self.catalog_version().await?.saturating_add(1)) {
-            let put = Put::builder().table_name(&self.table).set_item(Some(item)).build().map_err(built)?;
-            items.push(TransactWriteItem::builder().put(put).build());
+        for _ in 0..BUMP_TRIES {
+            let version = self.catalog_version().await?;
+            let mut items = Vec::new();
+            for (copy, item) in catalog_versions(version.saturating_add(1)).enumerate() {
+                let mut put = Put::builder().table_name(&self.table).set_item(Some(item));
+                // Two at once must not come to the same version: a process that knows the first would not see the second.
+                if copy == 0 && version == 0 {
+                    put = put.condition_expression("attribute_not_exists(pk)");
+                } else if copy == 0 {
+                    put = put.condition_expression("version = :version");
+                    put = put.expression_attribute_values(":version", AttributeValue::N(version.to_string()));
+                }
+                items.push(TransactWriteItem::builder().put(put.build().map_err(built)?).build());
+            }
+            let written = Box::pin(self.client.transact_write_items().set_transact_items(Some(items)).send()).await;
+            match written {
+                Ok(_) => return Ok(()),
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_transaction_canceled_exception()) => {}
+                Err(error) => return Err(Fault::new(format!("DynamoDB TransactWriteItems: {}", kind(&error)))),
+            }
         }
-        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
-        written.map(|_| ()).map_err(|e| Fault::new(format!("DynamoDB TransactWriteItems: {}", kind(&e))))
+        Err(Fault::new("DynamoDB TransactWriteItems: the catalog changed again and again"))
     }
 }
 

@@ -13,6 +13,7 @@ use auth_core::secret::{base64url, from_base64url};
 use auth_core::time::{Rfc3339, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// How far back changes of all chains are looked for, where no time is said.
 const LOOK_BACK_DAYS: i64 = 31;
@@ -84,7 +85,7 @@ impl Office<'_> {
             let page =
                 Page { pk: pk.clone(), prefix, from, to, backward: true, limit: left, cursor: cursor.as_deref() };
             let (items, next) = self.page(page).await?;
-            found.extend(self.entries(&items).await?.into_iter().filter(|entry| filter.wants(entry)));
+            found.extend(self.entries(&items).await?.into_iter().filter(|found| filter.wants(&found.entry)));
             cursor = next;
             if cursor.is_none() || found.len() >= usize::from(limit) {
                 break;
@@ -128,7 +129,7 @@ impl Office<'_> {
             let left = limit.saturating_sub(u16::try_from(found.len()).unwrap_or(limit));
             let page = Page { pk, prefix: "AUDIT#", from, to, backward: true, limit: left, cursor: inside.as_deref() };
             let (items, next) = self.page(page).await?;
-            found.extend(self.entries(&items).await?.into_iter().filter(|entry| filter.wants(entry)));
+            found.extend(self.entries(&items).await?.into_iter().filter(|found| filter.wants(&found.entry)));
             match next {
                 Some(next) => inside = Some(next),
                 None => (day, inside) = (day.plus(-86_400), None),
@@ -138,76 +139,114 @@ impl Office<'_> {
     }
 
     /// The entries themselves, or those that pointers point to.
-    async fn entries(&self, items: &[Item]) -> Step<Vec<Entry>> {
-        let mut sealed: Vec<Option<Sealed>> = Vec::new();
-        let mut pointed = Vec::new();
+    async fn entries(&self, items: &[Item]) -> Step<Vec<Found>> {
+        let mut keys = Vec::new();
+        let mut here = HashMap::new();
         for item in items {
+            let key = Key::of(item).ok_or_else(|| Fault::new("an item without its key"))?;
             match item.contains_key("entry") {
-                true => sealed.push(Some(parse(item)?)),
+                true => drop(here.insert(key.clone(), item.clone())),
                 false => {
                     let pointer: Pointer = parse(item)?;
-                    pointed.push(Key::audit_entry(&pointer.chain, &pointer.place));
+                    keys.push(Key::audit_entry(&pointer.chain, &pointer.place));
+                    continue;
                 }
             }
+            keys.push(key);
         }
-        let there = self.items(pointed.clone()).await?;
-        for key in &pointed {
-            // One that is gone is for the check of the chain to find.
-            sealed.push(there.get(key).map(parse).transpose()?);
+        let elsewhere = keys.iter().filter(|key| !here.contains_key(*key)).cloned().collect();
+        here.extend(self.items(elsewhere).await?);
+        let keyring = self.gate.keyring.get(self.now).await?;
+        let mut found = Vec::new();
+        // One that is gone is for the check of the chain to find.
+        for (key, item) in keys.iter().filter_map(|key| Some((key, here.get(key)?))) {
+            let sealed: Sealed = parse(item)?;
+            let chain = key.pk.trim_start_matches("AUDIT#");
+            let is_genuine = sealed.is_genuine(&keyring.pepper, chain);
+            match serde_json::from_str(&sealed.entry) {
+                Ok(entry) => found.push(Found { entry, is_genuine }),
+                // Nor is one that cannot be read a reason to show no others.
+                Err(_) => {}
+            }
         }
-        let entry = |sealed: Sealed| {
-            serde_json::from_str(&sealed.entry).map_err(|_| Fault::new("an entry of the audit cannot be read"))
-        };
-        Ok(sealed.into_iter().flatten().map(entry).collect::<Result<Vec<Entry>, Fault>>()?)
+        Ok(found)
     }
 
     pub(super) async fn verify_audit(&self, asked: VerifyAudit, keyring: &Keyring) -> Step<Draft> {
         let chain = asked.tenant.as_ref().map_or(DEPLOYMENT, |tenant| tenant.as_str());
-        let mut verifier = Verifier::new(&keyring.pepper, chain);
-        // The head first: entries that come while this is read are after it.
-        let kept = self.one::<Head>(&Key::audit_head(chain)).await?.map(|t| t.record).unwrap_or_default();
-        let mut cursor = None;
-        let broken = |broken: auth_core::admin::chain::Broken| {
-            let view = json!({"chain": chain, "state": "broken", "number": broken.number, "what": broken.what});
-            Ok(Draft::show(Done::of(view)))
+        let kept = asked.head.as_deref().map(|text| {
+            let wrong = || Refused::invalid("head: as it was given out, NUMBER:MARK");
+            let (number, mark) = text.split_once(':').ok_or_else(wrong)?;
+            Ok::<_, Refused>((number.parse::<u64>().map_err(|_| wrong())?, mark.to_owned()))
+        });
+        let kept = kept.transpose()?;
+        let broken = |number: u64, what: &str| {
+            Ok(Draft::show(Done::of(json!({"chain": chain, "state": "broken", "number": number, "what": what}))))
         };
-        'pages: loop {
-            let pk = Key::audit_head(chain).pk;
-            let page = Page::of(pk, "ENTRY#", cursor.as_deref(), Some(super::MOST_PAGE))?;
-            let (items, next) = self.page(page).await?;
-            for item in &items {
-                let sealed: Sealed = parse(item)?;
-                let place = item.get("sk").and_then(|sk| sk.as_s().ok()?.strip_prefix("ENTRY#")).unwrap_or_default();
-                if verifier.number() == kept.number && kept.number > 0 && is_after(&sealed, kept.number) {
-                    break 'pages;
+        let mut verifier = Verifier::new(&keyring.pepper, chain);
+        let mut is_held = kept.as_ref().is_none_or(|(number, mark)| *number == 0 && mark.is_empty());
+        let mut cursor: Option<String> = None;
+        // Entries may come while this is read: then it goes on from where it was, a few times.
+        for _ in 0..MOST_STEPS {
+            loop {
+                let pk = Key::audit_head(chain).pk;
+                let page = Page::of(pk, "ENTRY#", cursor.as_deref(), Some(super::MOST_PAGE))?;
+                let (items, next) = self.page(page).await?;
+                for item in &items {
+                    let sealed: Sealed = parse(item)?;
+                    let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
+                    if let Err(at) = verifier.take(&sealed, sk.trim_start_matches("ENTRY#")) {
+                        return broken(at.number, at.what);
+                    }
+                    let head = verifier.head();
+                    is_held |= kept.as_ref().is_some_and(|(n, mark)| *n == head.number && *mark == head.mark);
+                    cursor = Some(base64url(sk.as_bytes()));
                 }
-                if let Err(at) = verifier.take(&sealed, place) {
-                    return broken(at);
+                if next.is_none() {
+                    break;
                 }
             }
-            match next {
-                Some(next) => cursor = Some(next),
-                None => break,
+            let end = self.one::<Head>(&Key::audit_head(chain)).await?.map(|t| t.record).unwrap_or_default();
+            if end.number > verifier.head().number && self.grew(chain, cursor.as_deref()).await? {
+                continue;
             }
+            return match verifier.end(&end) {
+                Err(at) => broken(at.number, at.what),
+                Ok(_) if !is_held => broken(kept.map_or(0, |(number, _)| number), "is not the one whose mark was kept"),
+                Ok(head) => {
+                    let time = (head.number > 0).then(|| head.time.to_rfc3339());
+                    let view = json!({"chain": chain, "state": "whole", "entries": head.number, "last": time,
+                        "head": format!("{}:{}", head.number, head.mark)});
+                    Ok(Draft::show(Done::of(view)))
+                }
+            };
         }
-        match verifier.end(&kept) {
-            Err(at) => broken(at),
-            Ok(head) => {
-                let time = (head.number > 0).then(|| head.time.to_rfc3339());
-                let view = json!({"chain": chain, "state": "whole", "entries": head.number, "last": time,
-                    "head": format!("{}:{}", head.number, head.mark)});
-                Ok(Draft::show(Done::of(view)))
-            }
-        }
+        Err(Refused::conflict("The chain grows faster than it is read. Due: try again.").into())
+    }
+
+    /// Whether there is an entry after this place.
+    async fn grew(&self, chain: &str, cursor: Option<&str>) -> Step<bool> {
+        let page = Page::of(Key::audit_head(chain).pk, "ENTRY#", cursor, Some(1))?;
+        Ok(!self.page(page).await?.0.is_empty())
     }
 }
 
-/// Whether an entry came after the head was read.
-fn is_after(sealed: &Sealed, number: u64) -> bool {
-    serde_json::from_str::<Entry>(&sealed.entry).is_ok_and(|entry| entry.number > number)
+/// An entry, and whether this deployment wrote it as it is.
+struct Found {
+    entry: Entry,
+    is_genuine: bool,
 }
 
-fn shown(found: Vec<Entry>, cursor: Option<String>) -> Draft {
-    let entries: Vec<Value> = found.iter().map(|entry| json!(entry)).collect();
+fn shown(found: Vec<Found>, cursor: Option<String>) -> Draft {
+    let entries: Vec<Value> = found
+        .iter()
+        .map(|found| {
+            let mut entry = json!(found.entry);
+            if let (Some(members), false) = (entry.as_object_mut(), found.is_genuine) {
+                members.insert("tampered".into(), true.into());
+            }
+            entry
+        })
+        .collect();
     Draft::show(Done::of(json!({"entries": entries, "next_cursor": cursor})))
 }

@@ -9,35 +9,45 @@ use crate::vault::{CURRENT, Vault};
 use auth_core::admin::chain::Event;
 use auth_core::admin::command::{DeleteRole, DiffApi, ImportApi, SetRole, ShowApi, ShowRole};
 use auth_core::admin::{Done, Refused, apis};
+use auth_core::api::Catalog;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// So many APIs are replaced in one step, at most.
 const MOST_APIS: usize = 50;
 
-impl Office<'_> {
-    /// All processes are told, in the same transaction; of two changes at once, one is made on top of the other.
-    async fn catalog_changed(&self, draft: &mut Draft, changes: Vec<Item>) -> Step<()> {
-        let version = self.gate.store.catalog_version().await?;
-        draft.writes.extend(changes.into_iter().map(|item| Write { item, expect: Expect::Any }));
+impl Draft {
+    /// All processes are told, in the same transaction; of two changes at once, one finds another version.
+    pub(super) fn change_catalog(&mut self, version: u64, changes: Vec<Item>) {
+        self.writes.extend(changes.into_iter().map(|item| Write { item, expect: Expect::Any }));
         for (copy, item) in catalog_versions(version.saturating_add(1)).enumerate() {
             let expect = match (copy, version) {
                 (0, 0) => Expect::Absent,
                 (0, version) => Expect::Version(version),
                 _ => Expect::Any,
             };
-            draft.writes.push(Write { item, expect });
+            self.writes.push(Write { item, expect });
         }
-        Ok(())
+    }
+}
+
+impl Office<'_> {
+    /// APIs and roles, and a version of them that is not newer.
+    async fn versioned_catalog(&self) -> Step<(u64, Arc<Catalog>)> {
+        let version = self.gate.store.catalog_version().await?;
+        Ok((version, self.gate.store.fresh_catalog(self.now).await?))
     }
 
     pub(super) async fn set_role(&self, asked: SetRole) -> Step<Draft> {
-        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let (version, catalog) = self.versioned_catalog().await?;
         let before = catalog.roles.get(&asked.role);
+        let added = asked.scopes.iter().filter(|scope| before.is_none_or(|before| !before.contains(scope)));
+        self.actor.has_all(added)?;
         let after = json!({"role": asked.role, "scopes": asked.scopes});
         let mut draft = Draft::default();
         let item = Record::Role(asked.role.clone(), asked.scopes).item()?;
-        self.catalog_changed(&mut draft, vec![item]).await?;
+        draft.change_catalog(version, vec![item]);
         draft.events.push(Event {
             subject: Some(format!("role {}", asked.role)),
             before: before.map(|scopes| json!({"role": asked.role, "scopes": scopes})),
@@ -49,11 +59,11 @@ impl Office<'_> {
     }
 
     pub(super) async fn delete_role(&self, asked: DeleteRole) -> Step<Draft> {
-        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let (version, catalog) = self.versioned_catalog().await?;
         let scopes = catalog.roles.get(&asked.role).ok_or_else(|| Refused::not_found("role", &asked.role))?;
         let before = json!({"role": asked.role, "scopes": scopes});
         let mut draft = Draft::default();
-        self.catalog_changed(&mut draft, Vec::new()).await?;
+        draft.change_catalog(version, Vec::new());
         draft.deletes.push(Key::role(&asked.role));
         draft.events.push(Event {
             subject: Some(format!("role {}", asked.role)),
@@ -78,7 +88,7 @@ impl Office<'_> {
     }
 
     pub(super) async fn import_api(&self, asked: ImportApi, keyring: &Keyring) -> Step<Draft> {
-        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let (version, catalog) = self.versioned_catalog().await?;
         let imported = apis::import(&asked, &catalog, &self.gate.issuer)?;
         if let Some(api) = imported.iter().find(|api| keyring.signing_key(api.token.alg).is_none()) {
             let wanted = api.token.alg.as_str();
@@ -90,7 +100,7 @@ impl Office<'_> {
         let mut draft = Draft::default();
         let items = imported.iter().map(|api| Record::Api(Box::new(api.clone())).item());
         let items = items.collect::<Result<Vec<_>, Fault>>()?;
-        self.catalog_changed(&mut draft, items).await?;
+        draft.change_catalog(version, items);
         // One entry for all of them: they are replaced in one step, and a transaction has room for a hundred items.
         let names: Vec<&str> = imported.iter().map(|api| api.name.as_str()).collect();
         let before: Vec<Value> =

@@ -12,17 +12,18 @@ use auth_core::admin::command::{
     SuspendClient,
 };
 use auth_core::admin::{Authority, Done, Fresh, Refused, clients, secrets};
-use auth_core::ids::{ClientId, TenantId};
+use auth_core::api::Catalog;
+use auth_core::ids::{ClientId, RoleName, TenantId};
 use auth_core::keyring::Keyring;
-use auth_core::records::{Client, Grant, GrantState, Registration, Tenant};
+use auth_core::records::{Client, ClientState, Grant, GrantState, Registration, Tenant};
 use auth_core::secret::SecretText;
 use auth_core::time::Timestamp;
 use auth_core::token::MAX_LIFETIME_SECONDS;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-/// How many grants are copied in one transaction, each with its own entry of audit.
-const GRANTS_AT_ONCE: usize = 12;
+/// How many grants are copied in the one transaction of a promotion, each with its own entry of audit: it takes 100 items.
+const MOST_GRANTS: usize = 12;
 
 /// A client, and who asked for it.
 pub(super) struct Bundle {
@@ -89,6 +90,12 @@ impl Office<'_> {
             let text = format!("There is a client {id} already, or was one; its name is not given again.");
             return Err(Refused::conflict(text).into());
         }
+        self.is_free(&id).await?;
+        self.may_hand_out(&made.client.roles, &catalog)?;
+        if let Some(grant) = &made.grant {
+            self.actor.has_all(&grant.scopes)?;
+            self.may_hand_out(&grant.roles, &catalog)?;
+        }
         let mut draft = Draft::default();
         draft.add(&Record::Client(Box::new(made.client.clone())))?;
         draft.add(&Record::Registration(Box::new(made.registration.clone())))?;
@@ -105,6 +112,20 @@ impl Office<'_> {
         draft.events.push(Event { after: Some(view.clone()), ..event });
         draft.done = Done { view, version: Some(1), created: true, ..Done::default() };
         Ok(draft)
+    }
+
+    /// That no grant waits for somebody of this name.
+    async fn is_free(&self, id: &ClientId) -> Step<()> {
+        let page = Page::of(Key::client(id).pk, "GRANT#", None, Some(1))?;
+        match self.page(page).await?.0.is_empty() {
+            true => Ok(()),
+            false => Err(Refused::conflict(format!("There are grants to a client {id} already.")).into()),
+        }
+    }
+
+    /// That whoever hands out roles, or secrets of a client with roles of its own, has what they stand for.
+    pub(super) fn may_hand_out(&self, roles: &[RoleName], catalog: &Catalog) -> Step<()> {
+        Ok(self.actor.has_all(catalog.scopes_of(roles))?)
     }
 
     pub(super) async fn list_clients(&self, asked: ListClients) -> Step<Draft> {
@@ -138,22 +159,6 @@ impl Office<'_> {
         Ok(Draft::show(Done { view, version: Some(bundle.version), ..Done::default() }))
     }
 
-    /// All grants of a client, page by page.
-    async fn all_grants(&self, client: &ClientId) -> Step<Vec<Grant>> {
-        let (mut grants, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = Page::of(Key::client(client).pk, "GRANT#", cursor.as_deref(), Some(super::MOST_PAGE))?;
-            let (items, next) = self.page(page).await?;
-            for item in &items {
-                grants.push(parse(item)?);
-            }
-            match next {
-                Some(next) => cursor = Some(next),
-                None => return Ok(grants),
-            }
-        }
-    }
-
     /// The grants that a pack lists; a client of very many is told of the first.
     async fn some_grants(&self, client: &ClientId) -> Step<Vec<Grant>> {
         let page = Page::of(Key::client(client).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
@@ -173,7 +178,7 @@ impl Office<'_> {
         &self,
         client: &Client,
         grants: &[Grant],
-        catalog: &auth_core::api::Catalog,
+        catalog: &Catalog,
         mut made: Vec<(&'static str, SecretText)>,
         version: u64,
     ) -> Done {
@@ -193,6 +198,7 @@ impl Office<'_> {
     ) -> Step<Draft> {
         let was = self.client(&asked.client_id).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        self.may_hand_out(&was.client.roles, &catalog)?;
         let sponsor = match was.chain() {
             Some(tenant) => self.one::<Grant>(&Key::grant(&asked.client_id, &tenant)).await?,
             None => None,
@@ -210,6 +216,11 @@ impl Office<'_> {
     pub(super) async fn change_client(&self, asked: ChangeClient, given: &Given) -> Step<Draft> {
         let was = self.client(&asked.client_id).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        let is_own = self.actor.client_id.as_ref() == Some(&asked.client_id);
+        if is_own && (asked.roles.is_some() || asked.apis.is_some()) {
+            return Err(Refused::forbidden("A client does not decide what it may do itself.").into());
+        }
+        self.may_hand_out(asked.roles.as_deref().unwrap_or_default(), &catalog)?;
         let changed = clients::change(was.client.clone(), was.registration().cloned(), asked, &catalog, self.now)?;
         self.changed("changeClient", &was, changed.0, changed.1, given)
     }
@@ -248,8 +259,8 @@ impl Office<'_> {
         Ok(draft)
     }
 
-    /// The live client, with credentials of its own, and a copy of each grant that the tenants approved. The grants come
-    /// first: without their client they are worth nothing.
+    /// The live client, with credentials of its own, and a copy of each grant that the tenants have approved: all in one
+    /// transaction, whose conditions are that the client and each of the grants are still as they were read.
     pub(super) async fn promote_client(
         &self,
         asked: PromoteClient,
@@ -260,28 +271,30 @@ impl Office<'_> {
         let was = self.client(&asked.client_id).await?;
         self.matches(given, was.version)?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        self.may_hand_out(&was.client.roles, &catalog)?;
+        let before: Option<There<Client>> = match &was.client.promoted_to {
+            Some(to) => self.one(&Key::client(to)).await?,
+            None => None,
+        };
+        let is_gone = before.is_none_or(|there| there.record.state == ClientState::Deleted);
         let means = Means { keyring, now: self.now, fresh };
-        let promoted = clients::promote(&was.client, was.registration(), asked.new_client_id, means)?;
+        let promoted = clients::promote(&was.client, is_gone, was.registration(), asked.new_client_id, means)?;
         let Equipped { client, registration, secrets: made } = promoted;
         let id = client.client_id.clone();
         if self.one::<Client>(&Key::client(&id)).await?.is_some() {
             return Err(Refused::conflict(format!("There is a client {id} already, or was one.")).into());
         }
-        let approved = |g: &Grant| g.state == GrantState::Approved;
-        let grants: Vec<Grant> = self
-            .all_grants(&asked.client_id)
-            .await?
-            .into_iter()
-            .filter(approved)
-            .map(|g| Grant { client_id: id.clone(), ..g })
-            .collect();
-        let (first, last) = grants.split_at(grants.len().saturating_sub(GRANTS_AT_ONCE));
-        if !given.dry_run {
-            for some in first.chunks(GRANTS_AT_ONCE) {
-                let mut draft = Draft::default();
-                self.copy_grants(&mut draft, some)?;
-                self.write_surely(&draft, keyring).await?;
-            }
+        self.is_free(&id).await?;
+        let page = Page::of(Key::client(&asked.client_id).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
+        let (items, more) = self.page(page).await?;
+        let grants = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
+        let mut grants: Vec<There<Grant>> = grants.collect::<Result<_, Fault>>()?;
+        grants.retain(|grant| grant.record.state == GrantState::Approved);
+        if more.is_some() || grants.len() > MOST_GRANTS {
+            let text = format!(
+                "The client has more than {MOST_GRANTS} approved grants. Due: register the live client, and import its grants."
+            );
+            return Err(Refused::conflict(text).into());
         }
         let mut draft = Draft::default();
         draft.add(&Record::Client(Box::new(client.clone())))?;
@@ -289,40 +302,42 @@ impl Office<'_> {
         if let Some(registration) = &registration {
             draft.add(&Record::Registration(Box::new(registration.clone())))?;
         }
-        if let Some(there) = &was.registration {
-            let to = Registration { promoted_to: Some(id.clone()), ..there.record.clone() };
-            draft.replace(&Record::Registration(Box::new(to)), there.version)?;
+        let from = Client { promoted_to: Some(id.clone()), ..was.client.clone() };
+        draft.replace(&Record::Client(Box::new(from)), was.version)?;
+        let mut copies = Vec::new();
+        for There { record, version } in grants {
+            // Written as it is: if its tenant withdraws it in this moment, one of the two finds another version.
+            draft.replace(&Record::Grant(record.clone()), version)?;
+            let copy = Grant { client_id: id.clone(), ..record };
+            draft.add(&Record::Grant(copy.clone()))?;
+            draft.put(&Record::ClientOfTenant(copy.tenant.clone(), id.clone()))?;
+            if Some(&copy.tenant) != was.chain().as_ref() {
+                let event = self.event("promoteClient", Some(copy.tenant.clone()), Some(&id));
+                draft.events.push(Event { after: Some(auth_core::admin::grants::view(&copy)), ..event });
+            }
+            copies.push(copy);
         }
-        // Written as it is, so that of two promotions at once one finds another version.
-        draft.replace(&Record::Client(Box::new(was.client.clone())), was.version)?;
-        self.copy_grants(&mut draft, last)?;
         let view = clients::view(&client, registration.as_ref(), self.now);
+        let grants: Vec<Value> = copies.iter().map(auth_core::admin::grants::view).collect();
         let event = self.event("promoteClient", was.chain(), Some(&id));
         let subject = Some(asked.client_id.to_string());
-        draft.events.push(Event { subject, before: Some(was.view(self.now)), after: Some(view), ..event });
-        draft.done = Done { created: true, ..self.packed(&client, &grants, &catalog, made, 1) };
+        let after = Some(json!({"client": view, "grants": grants}));
+        draft.events.push(Event { subject, before: Some(was.view(self.now)), after, ..event });
+        draft.done = Done { created: true, ..self.packed(&client, &copies, &catalog, made, 1) };
         Ok(draft)
-    }
-
-    fn copy_grants(&self, draft: &mut Draft, grants: &[Grant]) -> Step<()> {
-        for grant in grants {
-            draft.put(&Record::Grant(grant.clone()))?;
-            draft.put(&Record::ClientOfTenant(grant.tenant.clone(), grant.client_id.clone()))?;
-            let event = self.event("promoteClient", Some(grant.tenant.clone()), Some(&grant.client_id));
-            draft.events.push(Event { after: Some(auth_core::admin::grants::view(grant)), ..event });
-        }
-        Ok(())
     }
 
     pub(super) async fn revoke_client_tokens(&self, asked: RevokeClientTokens, given: &Given) -> Step<Draft> {
         let was = self.client(&asked.client_id).await?;
-        // The next second: of those issued in this one, none may stay good.
-        let client = Client { tokens_not_before: Some(self.now.plus(1)), ..was.client.clone() };
+        let client =
+            Client { tokens_not_before: Some(after(self.now, was.client.tokens_not_before)), ..was.client.clone() };
         self.changed("revokeClientTokens", &was, client, was.registration().cloned(), given)
     }
 
     pub(super) async fn revoke_one_token(&self, asked: RevokeToken) -> Step<Draft> {
-        let until = asked.expires_at.map_or_else(|| self.now.plus(MAX_LIFETIME_SECONDS), |t| t.0);
+        // Never for less than a token may live: who names too early a time must not bring it back to life.
+        let longest = self.now.plus(MAX_LIFETIME_SECONDS);
+        let until = asked.expires_at.map_or(longest, |t| t.0.max(longest));
         let mut item: Item = Key::revoked(&asked.jti).into_item();
         item.insert("ttl".into(), AttributeValue::N(until.plus(86_400).0.to_string()));
         let view = json!({"jti": asked.jti, "state": "revoked", "until": until.to_rfc3339()});
@@ -342,6 +357,13 @@ impl Office<'_> {
         fresh: &Fresh,
     ) -> Step<Draft> {
         let was = self.client(&asked.client_id).await?;
+        let holder = matches!(self.actor.authority, Authority::Holder(_));
+        if holder && asked.overlap_seconds < secrets::FEWEST_OF_A_HOLDER {
+            let text = format!("overlap_seconds: at least {}; an operator may take less", secrets::FEWEST_OF_A_HOLDER);
+            return Err(Refused::forbidden(text).into());
+        }
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        self.may_hand_out(if holder { &[] } else { &was.client.roles }, &catalog)?;
         let mut client = was.client.clone();
         let secret = secrets::rotate(&mut client, asked.of, asked.overlap_seconds, keyring, self.now, fresh)?;
         let mut draft = self.changed("rotateSecret", &was, client, was.registration().cloned(), given)?;
@@ -382,6 +404,12 @@ impl Office<'_> {
         let word = if of == SecretUse::Signing { "signing secret" } else { "client secret" };
         draft.events.iter_mut().for_each(|event| event.subject = Some(word.to_owned()));
     }
+}
+
+/// From when on tokens count again that are issued now: the next second, because of those issued in this one none may
+/// stay good; and one more for each time that this is said within it.
+pub(super) fn after(now: Timestamp, was: Option<Timestamp>) -> Timestamp {
+    was.map_or(now.plus(1), |was| now.plus(1).max(was.plus(1)))
 }
 
 impl Draft {

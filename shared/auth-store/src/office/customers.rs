@@ -1,5 +1,6 @@
 //! Customers.
 
+use super::clients::after;
 use super::{Draft, Given, Office, Page, Step, There};
 use crate::Fault;
 use crate::keys::Key;
@@ -130,7 +131,7 @@ impl Office<'_> {
         let listed = self.is_listed(&asked.password)?;
         let customer = Customer {
             password: passwords::hash(&asked.password, &asked.username, listed, fresh)?,
-            tokens_not_before: Some(self.now.plus(1)),
+            tokens_not_before: Some(after(self.now, was.record.tokens_not_before)),
             ..was.record.clone()
         };
         self.changed_customer("resetCustomer", (&digest, &was), customer, &asked.username, given)
@@ -152,7 +153,8 @@ impl Office<'_> {
         if was.record.state == state {
             return Err(Refused::conflict(format!("The customer is {word} already.")).into());
         }
-        let tokens_not_before = if on { was.record.tokens_not_before } else { Some(self.now.plus(1)) };
+        let before = was.record.tokens_not_before;
+        let tokens_not_before = if on { before } else { Some(after(self.now, before)) };
         let customer = Customer { state, tokens_not_before, ..was.record.clone() };
         self.changed_customer(action, (&digest, &was), customer, &username, given)
     }

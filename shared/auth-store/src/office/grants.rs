@@ -7,9 +7,11 @@ use auth_core::admin::chain::Event;
 use auth_core::admin::command::{
     ApproveGrant, ChangeGrant, ListGrants, ListTenantGrants, RequestGrant, RevokeGrant, ShowGrant,
 };
-use auth_core::admin::{Done, Refused, grants};
+use auth_core::admin::{Authority, Done, Refused, grants};
+use auth_core::api::Catalog;
 use auth_core::ids::{ClientId, TenantId};
 use auth_core::records::{Grant, Tenant};
+use auth_core::refusal::Refusal;
 use serde_json::json;
 
 impl Office<'_> {
@@ -32,13 +34,28 @@ impl Office<'_> {
         Ok(draft)
     }
 
+    /// That whoever consents to administrative scopes has them.
+    fn may_grant(&self, grant: &Grant, catalog: &Catalog) -> Step<()> {
+        self.actor.has_all(&grant.scopes)?;
+        self.may_hand_out(&grant.roles, catalog)
+    }
+
     pub(super) async fn request_grant(&self, asked: RequestGrant, given: &Given) -> Step<Draft> {
         let bundle = self.client(&asked.client_id).await?;
+        // A tenant is not told of another's clients, not even that they are there.
+        let own = bundle.client.tenant.as_ref().is_none_or(|tenant| *tenant == asked.tenant);
+        if !own && self.actor.authority != Authority::Operator {
+            return Err(Refused::not_found("client", &asked.client_id).into());
+        }
         let tenant: Option<There<Tenant>> = self.one(&Key::tenant(&asked.tenant)).await?;
         tenant.ok_or_else(|| Refused::not_found("tenant", &asked.tenant))?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let was: Option<There<Grant>> = self.one(&Key::grant(&asked.client_id, &asked.tenant)).await?;
         let grant = grants::request(asked, &bundle.client, was.as_ref().map(|w| &w.record), &catalog)?;
+        if was.is_none() && given.if_match.is_some() {
+            let text = "There is no such grant yet, of no version.".into();
+            return Err(Refused { refusal: Refusal::PreconditionFailed, text }.into());
+        }
         let listed = Record::ClientOfTenant(grant.tenant.clone(), grant.client_id.clone());
         let mut draft = self.changed_grant("requestGrant", was.as_ref(), grant, given)?;
         draft.put(&listed)?;
@@ -47,7 +64,9 @@ impl Office<'_> {
 
     pub(super) async fn approve_grant(&self, asked: ApproveGrant, given: &Given) -> Step<Draft> {
         let was = self.grant(&asked.client_id, &asked.tenant).await?;
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let grant = grants::approve(&self.actor, was.record.clone())?;
+        self.may_grant(&grant, &catalog)?;
         self.changed_grant("approveGrant", Some(&was), grant, given)
     }
 
@@ -55,6 +74,7 @@ impl Office<'_> {
         let was = self.grant(&asked.client_id, &asked.tenant).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let grant = grants::change(&self.actor, was.record.clone(), asked, &catalog)?;
+        self.may_grant(&grant, &catalog)?;
         self.changed_grant("changeGrant", Some(&was), grant, given)
     }
 

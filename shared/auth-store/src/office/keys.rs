@@ -33,10 +33,7 @@ impl Office<'_> {
     }
 
     async fn key(&self, client: &ClientId, id: &KeyId) -> Step<KeyThere> {
-        Ok(self
-            .find_key(client, id)
-            .await?
-            .ok_or_else(|| Refused::not_found("key", format!("{id} of client {client}")))?)
+        Ok(self.find_key(client, id).await?.ok_or_else(|| Refused::not_found("such key of client", client))?)
     }
 
     async fn with_records(&self, listings: Vec<There<KeyListing>>) -> Step<Vec<KeyThere>> {
@@ -138,9 +135,13 @@ impl Office<'_> {
             Some(id) => self.find_key(&asked.client_id, id).await?,
             None => None,
         };
+        let replacement = match &was.key.listing.replaced_by {
+            Some(replacement) => self.find_key(&asked.client_id, &replacement.key_id).await?,
+            None => None,
+        };
         let (old, new, secret) = keys::rotate(
             was.key.clone(),
-            replaced.as_ref().map(|r| &r.key),
+            (replaced.as_ref().map(|r| &r.key), replacement.as_ref().map(|r| &r.key)),
             &client,
             asked.overlap_seconds,
             keyring,

@@ -3,22 +3,23 @@
 use super::{Draft, Expect, Office, Step, Stop, Write};
 use crate::Fault;
 use crate::keyring::kind;
-use crate::keys::{Item, Key};
+use crate::keys::{Item, Key, VERSION_COPIES};
 use crate::store::Record;
 use auth_core::admin::chain::Event;
-use auth_core::admin::keys;
-use auth_core::ids::{Label, RoleName, Scope};
+use auth_core::admin::{clients, grants, keys};
+use auth_core::ids::{ClientKind, Label, RoleName, Scope, TenantId};
 use auth_core::keyring::Keyring;
+use auth_core::password::StoredPassword;
 use auth_core::records::{ApiKey, Client, Customer, Grant, KeyListing, Registration, Tenant};
-use auth_core::secret::Digest;
+use auth_core::secret::{Digest, SecretText};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// How many records one transaction writes; it takes 100 items, the audit included.
-const AT_ONCE: usize = 60;
+/// A transaction takes so many items, the audit included.
+const MOST_ITEMS: usize = 96;
 
 /// Records that come together: the first says whether they are there already.
 #[derive(Debug, Clone)]
@@ -27,6 +28,10 @@ pub struct Row {
     pub name: String,
     /// The records.
     pub records: Vec<Record>,
+    /// The tenant in whose chain it is noted.
+    tenant: Option<TenantId>,
+    /// How it is; no secrets.
+    view: Value,
 }
 
 /// What became of rows.
@@ -43,36 +48,48 @@ pub struct Moved {
 impl Row {
     /// A tenant.
     pub fn tenant(tenant: Tenant, name: Option<Label>) -> Self {
-        let listed = Record::ListedTenant(tenant.id.clone(), name);
-        Self { name: format!("tenant {}", tenant.id), records: vec![Record::Tenant(tenant), listed] }
+        let id = tenant.id.clone();
+        let view = json!({"tenant": id, "apis": tenant.apis, "state": tenant.state});
+        let records = vec![Record::Tenant(tenant), Record::ListedTenant(id.clone(), name)];
+        Self { name: format!("tenant {id}"), records, tenant: Some(id), view }
     }
 
     /// A client, and who asked for it.
     pub fn client(client: Client, registration: Option<Registration>) -> Self {
         let id = client.client_id.clone();
+        let tenant = client.tenant.clone();
+        let view = clients::view(&client, registration.as_ref(), Timestamp(0));
         let mut records = vec![Record::Client(Box::new(client)), Record::ListedClient(id.clone())];
         records.extend(registration.map(|r| Record::Registration(Box::new(r))));
-        Self { name: format!("client {id}"), records }
+        Self { name: format!("client {id}"), records, tenant, view }
     }
 
     /// A grant.
     pub fn grant(grant: Grant) -> Self {
+        let view = grants::view(&grant);
+        let tenant = Some(grant.tenant.clone());
         let listed = Record::ClientOfTenant(grant.tenant.clone(), grant.client_id.clone());
         let name = format!("grant of {} to {}", grant.tenant, grant.client_id);
-        Self { name, records: vec![Record::Grant(grant), listed] }
+        Self { name, records: vec![Record::Grant(grant), listed], tenant, view }
     }
 
     /// A key.
     pub fn key(record: ApiKey, listing: KeyListing) -> Self {
         let name = format!("key {} of {}", record.key_id, record.client_id);
+        let tenant = Some(record.tenant.clone());
+        let key = keys::Key { record, listing };
+        let view = keys::view(&key, None, Timestamp(0));
+        let keys::Key { record, listing } = key;
         let records = vec![Record::ApiKey(listing.digest.clone(), record), Record::KeyListing(Box::new(listing))];
-        Self { name, records }
+        Self { name, records, tenant, view }
     }
 
     /// A customer, under the digest of the login name.
     pub fn customer(login_ref: Digest, customer: Customer) -> Self {
         let name = format!("customer {} of {}", customer.customer_id, customer.tenant);
-        Self { name, records: vec![Record::Customer(login_ref, customer)] }
+        let tenant = Some(customer.tenant.clone());
+        let view = json!({"customer_id": customer.customer_id, "scopes": customer.scopes, "state": customer.state});
+        Self { name, records: vec![Record::Customer(login_ref, customer)], tenant, view }
     }
 
     /// A line of an export.
@@ -115,16 +132,40 @@ impl Row {
             serde_json::from_value(line).map_err(|e| auth_core::admin::command::without_value(&e.to_string()))?;
         Ok(match line {
             Line::Tenant { record, name } => Self::tenant(record, name),
-            Line::Role { role, scopes } => {
-                Self { name: format!("role {role}"), records: vec![Record::Role(role, scopes)] }
+            Line::Role { role, scopes } => Self {
+                name: format!("role {role}"),
+                view: json!({"role": role, "scopes": scopes}),
+                records: vec![Record::Role(role, scopes)],
+                tenant: None,
+            },
+            Line::Client { record, registration } => {
+                let ours = registration.as_ref().is_none_or(|r| r.client_id == record.client_id);
+                let two =
+                    record.secrets.len() <= 2 && record.self_signing.as_ref().is_none_or(|s| s.secrets.len() <= 2);
+                let tied = (record.kind == ClientKind::SingleTenant) == record.tenant.is_some();
+                match (ours, two, tied) {
+                    (false, ..) => return Err("registration: of another client".into()),
+                    (_, false, _) => return Err("secrets: two at most".into()),
+                    (.., false) => return Err("tenant: a single_tenant client has one, and no other".into()),
+                    _ => Self::client(record, registration),
+                }
             }
-            Line::Client { record, registration } => Self::client(record, registration),
             Line::Grant { record } => Self::grant(record),
             Line::Key { digest, record, listing } => {
-                let listing = listing.unwrap_or_else(|| keys::listing(&record, digest, None, None, now));
+                let listing = listing.unwrap_or_else(|| keys::listing(&record, digest.clone(), None, None, now));
+                let is_its = listing.key_id == record.key_id && listing.client_id == record.client_id;
+                if !is_its || listing.digest != digest {
+                    return Err("listing: of another key".into());
+                }
                 Self::key(record, listing)
             }
-            Line::Customer { login_ref, record } => Self::customer(login_ref, record),
+            Line::Customer { login_ref, record } => {
+                let hash = SecretText::new(record.password.as_stored());
+                if StoredPassword::import(&hash).is_none() {
+                    return Err("record.password: no hash that is taken".into());
+                }
+                Self::customer(login_ref, record)
+            }
         })
     }
 
@@ -157,14 +198,13 @@ impl Office<'_> {
         let keyring = self.gate.keyring.get(self.now).await?;
         let mut moved = Moved::default();
         let mut batch: Vec<Row> = Vec::new();
-        let mut records = 0;
         for row in rows {
-            if records + row.records.len() > AT_ONCE {
-                self.import_batch(std::mem::take(&mut batch), dry_run, &keyring, &mut moved).await?;
-                records = 0;
-            }
-            records += row.records.len();
             batch.push(row);
+            if items(&batch) > MOST_ITEMS {
+                let last = batch.pop();
+                self.import_batch(std::mem::take(&mut batch), dry_run, &keyring, &mut moved).await?;
+                batch.extend(last);
+            }
         }
         self.import_batch(batch, dry_run, &keyring, &mut moved).await?;
         Ok(moved)
@@ -177,16 +217,19 @@ impl Office<'_> {
         keyring: &Keyring,
         moved: &mut Moved,
     ) -> Result<(), Fault> {
-        let keys: Vec<Key> = rows.iter().filter_map(|row| row.records.first()).map(Record::key).collect();
-        let there = self.items(keys).await?;
+        // A batch names no key twice.
+        let keys: HashSet<Key> = rows.iter().filter_map(|row| row.records.first()).map(Record::key).collect();
+        let there = self.items(keys.into_iter().collect()).await?;
         let mut new: Vec<Row> = Vec::new();
+        let mut taken: HashSet<Key> = HashSet::new();
         for row in rows {
             let Some(first) = row.records.first() else { continue };
             match there.get(&first.key()) {
-                None if new.iter().any(|n| n.records.first().map(Record::key) == Some(first.key())) => {
-                    moved.other.push(row.name);
+                None if row.records.iter().any(|record| taken.contains(&record.key())) => moved.other.push(row.name),
+                None => {
+                    taken.extend(row.records.iter().map(Record::key));
+                    new.push(row);
                 }
-                None => new.push(row),
                 Some(item) if is_same(item, &first.item()?) => moved.same += 1,
                 Some(_) => moved.other.push(row.name),
             }
@@ -221,12 +264,17 @@ impl Office<'_> {
             draft.writes.push(Write { item: record.item()?, expect });
         }
         if rows.iter().any(Row::holds_catalog) {
-            let version = self.gate.store.catalog_version().await?;
-            let copies = crate::store::catalog_versions(version.saturating_add(1));
-            draft.writes.extend(copies.map(|item| Write { item, expect: Expect::Any }));
+            draft.change_catalog(self.gate.store.catalog_version().await?, Vec::new());
         }
-        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        draft.events.push(Event { after: Some(json!({ "imported": names })), ..self.event("import", None, None) });
+        let mut by_tenant: BTreeMap<Option<&TenantId>, Vec<Value>> = BTreeMap::new();
+        for row in rows {
+            let line = json!({"what": row.name, "is": row.view});
+            by_tenant.entry(row.tenant.as_ref()).or_default().push(line);
+        }
+        for (tenant, lines) in by_tenant {
+            let event = self.event("import", tenant.cloned(), None);
+            draft.events.push(Event { after: Some(json!({ "imported": lines })), ..event });
+        }
         match self.write_surely(&draft, keyring).await {
             Err(Stop::Refused(refused)) if refused.text.starts_with("Too many") => {
                 Err(Fault::new("DynamoDB TransactWriteItems: too many changes at the same time").into())
@@ -252,6 +300,14 @@ impl Office<'_> {
         }
         Ok((lines, page.last_evaluated_key.map(Exported)))
     }
+}
+
+/// How many items a transaction of these rows has: the records, for each chain an entry, its pointer and the head, and
+/// the copies of the catalog's version.
+fn items(rows: &[Row]) -> usize {
+    let chains: HashSet<Option<&TenantId>> = rows.iter().map(|row| row.tenant.as_ref()).collect();
+    let catalog = if rows.iter().any(Row::holds_catalog) { usize::from(VERSION_COPIES) } else { 0 };
+    rows.iter().map(|row| row.records.len()).sum::<usize>() + 3 * chains.len() + catalog
 }
 
 /// Where an export goes on.

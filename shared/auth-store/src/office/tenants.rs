@@ -8,6 +8,7 @@ use auth_core::admin::command::{ListTenants, ProvisionTenant, SetTenantApis, Sho
 use auth_core::admin::{Done, Refused, clients};
 use auth_core::ids::{Label, TenantId};
 use auth_core::records::{ActiveState, Tenant};
+use auth_core::refusal::Refusal;
 use serde_json::{Value, json};
 
 fn view(tenant: &Tenant, name: Option<&Label>) -> Value {
@@ -46,6 +47,10 @@ impl Office<'_> {
         if let Some(there) = self.one::<Tenant>(&Key::tenant(&asked.tenant)).await? {
             self.matches(given, there.version)?;
             return Err(Refused::conflict(format!("There is a tenant {} already.", asked.tenant)).into());
+        }
+        if given.if_match.is_some() {
+            let text = "There is no such tenant yet, of no version.".into();
+            return Err(Refused { refusal: Refusal::PreconditionFailed, text }.into());
         }
         let tenant = Tenant { id: asked.tenant, apis: asked.apis, state: ActiveState::Active };
         let mut draft = Draft::default();
