@@ -300,6 +300,72 @@ async fn nobody_administers_what_is_anothers() {
 }
 
 #[tokio::test]
+async fn nobody_hands_out_what_they_do_not_have() {
+    let dev = Dev::demo();
+    let operator = Desk::of(&dev, "operator").await;
+    let helper =
+        json!({"scopes": ["clients:read", "clients:write", "clients:approve", "roles:write", "secrets:write"]});
+    operator.done("PUT", "/admin/roles/helper", helper).await;
+    let register = json!({"client_id": "helper", "name": "Helper", "contacts": partner("x")["contacts"], "apis": ["admin"],
+        "kind": "multi_tenant", "internal": true, "roles": ["helper"]});
+    operator.done("POST", "/admin/clients", register.clone()).await;
+    let pack = operator.done("POST", "/admin/clients/helper/approve", Value::Null).await;
+    let token = token_of(&dev, "helper", pack["client_secret"].as_str().unwrap()).await;
+    let helper = Desk { dev: &dev, token: token.json["access_token"].as_str().unwrap().to_owned() };
+    let approver = Desk::of(&dev, "acme-approver").await;
+    let mut mighty = register.clone();
+    mighty["client_id"] = json!("mighty");
+    mighty["roles"] = json!(["operator"]);
+    type Row<'a> = (&'a str, &'a Desk<'a>, &'a str, &'a str, Value, u16);
+    let rows: Vec<Row<'_>> = vec![
+        ("roles to itself", &helper, "PATCH", "/admin/clients/helper", json!({"roles": ["operator"]}), 403),
+        ("its own roles to itself", &helper, "PATCH", "/admin/clients/helper", json!({"roles": ["helper"]}), 403),
+        ("APIs to itself", &helper, "PATCH", "/admin/clients/helper", json!({"apis": ["admin", "partner"]}), 403),
+        ("roles to another", &helper, "PATCH", "/admin/clients/3pl-operator", json!({"roles": ["operator"]}), 403),
+        ("what it has, to another", &helper, "PATCH", "/admin/clients/3pl-operator", json!({"roles": ["helper"]}), 200),
+        ("a client with more", &helper, "POST", "/admin/clients", mighty, 403),
+        ("the secret of one with more", &helper, "POST", "/admin/clients/operator/secrets/rotate", Value::Null, 403),
+        ("the live client of one with more", &helper, "POST", "/admin/clients/operator/promote", Value::Null, 403),
+        (
+            "a scope to its role",
+            &helper,
+            "PUT",
+            "/admin/roles/helper",
+            json!({"scopes": ["clients:read", "keyring:write"]}),
+            403,
+        ),
+        (
+            "a scope of APIs to a role",
+            &helper,
+            "PUT",
+            "/admin/roles/buyer",
+            json!({"scopes": ["orders:read", "x:y"]}),
+            200,
+        ),
+        (
+            "roles in a grant",
+            &approver,
+            "PATCH",
+            "/admin/tenants/acme/grants/gains-reader",
+            json!({"roles": ["operator"]}),
+            403,
+        ),
+        (
+            "scopes in a grant",
+            &approver,
+            "PATCH",
+            "/admin/tenants/acme/grants/gains-reader",
+            json!({"scopes": ["keyring:write"]}),
+            403,
+        ),
+    ];
+    for (sentence, desk, method, path, body, status) in rows {
+        let answer = desk.call(method, path, body).await;
+        assert_eq!(answer.status, status, "{sentence}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
 async fn of_two_administrators_at_once_one_wins_and_the_others_are_told() {
     let dev = Dev::demo();
     let (operator, approver) = (Desk::of(&dev, "operator").await, Desk::of(&dev, "acme-approver").await);
@@ -446,6 +512,14 @@ async fn bad_requests_are_told_which_field() {
         ("a limit of 0", "GET", "/admin/clients?limit=0", Value::Null, 400, "limit"),
         ("a limit of words", "GET", "/admin/clients?limit=many", Value::Null, 400, "limit"),
         ("a time of words", "GET", "/admin/audit?since=yesterday", Value::Null, 400, "since"),
+        (
+            "times the wrong way round",
+            "GET",
+            "/admin/tenants/acme/audit?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z",
+            Value::Null,
+            400,
+            "since",
+        ),
         ("no such client", "GET", "/admin/clients/nobody", Value::Null, 404, "nobody"),
         ("a list of things", "POST", "/admin/clients", json!([1]), 400, "object"),
         (
@@ -593,6 +667,17 @@ async fn a_holder_manages_its_own_credential_and_no_other() {
         assert_eq!(answer.outcome(), want, "{sentence}: {}", answer.text);
         assert!(!answer.text.contains(new), "{sentence}");
     }
+    // Whoever found a secret does not lock its owner out.
+    let at_once = as_client(new, "POST", "/self/secrets/rotate", r#"{"overlap_seconds":0}"#).await;
+    assert_eq!(at_once.outcome(), (403, -31), "{}", at_once.text);
+    assert_eq!(as_client(new, "POST", "/self/secrets/cancel", "").await.status, 404);
+    // A key is good for those of its APIs alone that its client still has.
+    let issued = operator.done("POST", "/admin/clients/shop-server/keys", json!({"apis": ["supplier"]})).await;
+    let headers = [("ApiKey", issued["key"].as_str().unwrap()), ("Content-Type", "application/json")];
+    let call = async || dev.call("POST", "/Supplier/Products/List", &headers, r#"{"page":1}"#).await.outcome();
+    assert_eq!(call().await, (200, 0));
+    operator.done("PATCH", "/admin/clients/shop-server", json!({"apis": ["payment"]})).await;
+    assert_eq!(call().await, (403, -33));
     let suspended = operator.call("POST", "/admin/clients/shop-server/suspend", Value::Null).await;
     assert_eq!(suspended.status, 200);
     assert_eq!(as_client(new, "GET", "/self", "").await.status, 401, "a suspended client is nobody");
@@ -768,6 +853,33 @@ async fn whoever_writes_the_table_is_found_by_the_audit() {
     broken_at("the head removed", 5).await;
     put(head).await;
     assert_eq!(verify().await["state"], "whole");
+    // One of a later time than all others, made without the secret, and the newest of them left standing after an older
+    // head: neither hides what is missing.
+    let mut forged = edited(entries[3], "\"number\":4", "\"number\":999");
+    forged["sk"] = json!({"S": "ENTRY#9999-01-01T00:00:00Z#000000000999"});
+    put(&forged).await;
+    broken_at("one that was put in", 5).await;
+    let shown = operator.done("GET", "/admin/tenants/acme/audit", Value::Null).await;
+    assert_eq!(shown["entries"][0]["tampered"], true, "and is not shown as genuine");
+    delete(&forged).await;
+    let mut older = head.clone();
+    for (name, value) in [("number", json!({"N": "1"})), ("mark", entries[0]["mark"].clone())] {
+        older[name] = value;
+    }
+    put(&older).await;
+    delete(entries[1]).await;
+    delete(entries[2]).await;
+    broken_at("put back to an older head, but for the newest", 2).await;
+    put(entries[1]).await;
+    put(entries[2]).await;
+    put(head).await;
+    let kept = verify().await["head"].as_str().unwrap().to_owned();
+    let with_head = async |head: &str| {
+        operator.done("GET", &format!("/admin/tenants/acme/audit/verify?head={head}"), Value::Null).await["state"]
+            .clone()
+    };
+    assert_eq!(with_head(&kept).await, "whole");
+    assert_eq!(with_head(&kept.replace("4:", "3:")).await, "broken", "a head that the chain never had");
     // A chain that was tampered with is not mended by the next change.
     put(&edited(entries[0], "disabled", "active")).await;
     operator.done("POST", "/admin/tenants/acme/disable", Value::Null).await;

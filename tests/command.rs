@@ -293,11 +293,16 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     let again = import(&text, "--output json").json();
     assert_eq!((&again["added"], &again["same"]), (&json!(0), &json!(7)), "{again}");
 
+    let twice = "{\"type\":\"tenant\",\"id\":\"twice\",\"apis\":[]}\n".repeat(2);
+    let twice = import(&twice, "--output json").json();
+    assert_eq!((&twice["added"], &twice["other"]), (&json!(1), &json!(["tenant twice"])), "{twice}");
+    let noted = operator.done("audit query --tenant initech").said;
+    assert!(noted.contains("import"), "in the chain of the tenant: {noted}");
     // Out, and in again elsewhere, as it is: digests and all.
     let exported = operator.done("export").said;
     assert!(!exported.contains("11223344556677889900aabbccddeeff"), "no key");
     let kinds = |kind: &str| exported.lines().filter(|l| l.contains(&format!("\"type\":\"{kind}\""))).count();
-    assert_eq!((kinds("tenant"), kinds("key"), kinds("customer"), kinds("role")), (5, 6, 4, 7));
+    assert_eq!((kinds("tenant"), kinds("key"), kinds("customer"), kinds("role")), (6, 6, 4, 7));
     let clients = dev.ready["demo"]["clients"].as_array().unwrap().len() + 1;
     assert_eq!(kinds("client"), clients);
     let same = import(&exported, "--output json").json();
@@ -325,6 +330,21 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
             "a secret of another type",
             "{\"type\":\"client\",\"client_id\":\"c\",\"client_secret\":987654321,\"kind\":\"multi_tenant\"}",
             "client_secret: expected",
+        ),
+        (
+            "three secrets",
+            "{\"type\":\"client\",\"client_id\":\"c\",\"client_secret\":\"s\",\"kind\":\"multi_tenant\",\"previous_secrets\":[{\"secret\":\"a\",\"expires_at\":\"2030-01-01T00:00:00Z\"},{\"secret\":\"b\",\"expires_at\":\"2030-01-01T00:00:00Z\"}]}",
+            "previous_secrets: one at most",
+        ),
+        (
+            "no tenant",
+            "{\"type\":\"client\",\"client_id\":\"c\",\"client_secret\":\"s\",\"kind\":\"single_tenant\"}",
+            "tenant: missing",
+        ),
+        (
+            "a hash that costs too much",
+            "{\"type\":\"customer\",\"login_ref\":\"x\",\"record\":{\"tenant\":\"t\",\"customer_id\":\"c\",\"password\":\"$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\",\"scopes\":[],\"state\":\"active\"}}",
+            "no hash that is taken",
         ),
         ("no secret", "{\"type\":\"client\",\"client_id\":\"c\",\"kind\":\"multi_tenant\"}", "client_secret"),
         (

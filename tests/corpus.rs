@@ -88,7 +88,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         record.self_signing = secret.map(|secret| {
             let sealed = keyring.sealing.seal(client, &SecretText::new(secret), [9; 12]).unwrap();
             SelfSigning {
-                secrets: vec![SealedSecret { sealed, created_at: None, expires_at: None }],
+                secrets: vec![SealedSecret { sealed, created_at: None, expires_at: None, expired_at: None }],
                 max_lifetime_seconds: 3600,
             }
         });

@@ -44,11 +44,12 @@ impl Place {
             authority: Authority::Operator,
             name: "operator".into(),
             client_id: None,
+            scopes: None,
             on_behalf_of: None,
             via: "cli",
             request_id: "r".into(),
         };
-        let once = once.map(|name| Once { name: name.to_owned(), request: fields.to_string() });
+        let once = once.map(|name| Once { name: name.to_owned(), request: SecretText::new(fields.to_string()) });
         let given = Given { once, ..Given::default() };
         let office = Office::new(&self.gate, &self.aws, actor, at, None);
         office.execute(Command::read(name, fields).unwrap().unwrap(), given).await

@@ -50,7 +50,11 @@ impl Problem {
 
     /// For the audit line.
     pub(crate) fn reason(&self) -> Reason {
-        let why = self.why.clone().unwrap_or_else(|| self.detail.clone());
+        // A name that is nobody's may be a secret in the wrong place.
+        let why = match self.refusal {
+            Refusal::NotFound => "there is no such thing".to_owned(),
+            _ => self.why.clone().unwrap_or_else(|| self.detail.clone()),
+        };
         Reason::new(self.refusal, auth_core::audit::cut(&why))
     }
 }

@@ -24,11 +24,10 @@ enum Proof {
 }
 
 /// Method, path, command, proof, and whether it makes something.
-const OPERATIONS: [(&str, &str, (&str, Proof, bool)); 13] = [
+const OPERATIONS: [(&str, &str, (&str, Proof, bool)); 12] = [
     ("GET", "/self", ("showClient", Proof::Client, false)),
     ("GET", "/self/pack", ("showPack", Proof::Client, false)),
     ("POST", "/self/secrets/rotate", ("rotateSecret", Proof::Client, true)),
-    ("POST", "/self/secrets/cancel", ("cancelSecretRotation", Proof::Client, false)),
     ("POST", "/self/secrets/revoke", ("revokeSecret", Proof::Client, false)),
     ("POST", "/self/tokens/revoke", ("revokeClientTokens", Proof::Client, false)),
     ("GET", "/self/keys", ("listKeys", Proof::Client, false)),
@@ -67,6 +66,7 @@ pub(crate) async fn route(
         authority: Authority::Holder(client_id.clone()),
         name: client_id.to_string(),
         client_id: Some(client_id),
+        scopes: Some(Vec::new()),
         on_behalf_of: None,
         via: "self",
         request_id: http.request_id.clone(),

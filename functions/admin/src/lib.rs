@@ -11,6 +11,7 @@ use auth_core::admin::{Actor, Authority};
 use auth_core::api::{Found, PathParameters, PathTemplate};
 use auth_core::ids::TenantId;
 use auth_core::refusal::{Reason, Refusal};
+use auth_core::secret::SecretText;
 use auth_core::time::Timestamp;
 use auth_edge::clock;
 use auth_edge::guard::AuthorizerContext;
@@ -125,6 +126,7 @@ async fn route(
         authority,
         name: said(&context, "client_id").unwrap_or_default(),
         client_id: context.text("client_id").parse().ok(),
+        scopes: Some(context.text("scope").split(' ').filter_map(|scope| scope.parse().ok()).collect()),
         on_behalf_of: said(&context, "user_login"),
         via: "api",
         request_id: http.request_id.clone(),
@@ -272,7 +274,8 @@ fn given(operation: &str, creates: bool, http: &HttpRequest, fields: &Map<String
     };
     let once = match http.request.header("idempotency-key") {
         Found::One(name) if (1..=LONGEST_NAME).contains(&name.chars().count()) => {
-            Some(Once { name: name.to_owned(), request: format!("{operation} {}", Value::Object(fields.clone())) })
+            let request = SecretText::new(format!("{operation} {}", Value::Object(fields.clone())));
+            Some(Once { name: name.to_owned(), request })
         }
         Found::Absent | Found::Unseen if !http.request.has_header("idempotency-key") => None,
         _ => return Err(Problem::invalid("Idempotency-Key: 1 to 255 characters, once")),

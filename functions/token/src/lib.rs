@@ -1,5 +1,6 @@
 //! The authorization server's endpoints: tokens, revocation, metadata, keys.
 
+use auth_core::admin::operations::MAY_INTROSPECT;
 use auth_core::decision::{Rights, Trail, establish_token};
 use auth_core::ids::ClientKind;
 use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of};
@@ -23,8 +24,6 @@ pub const TOKEN_PATHS: [&str; 2] = ["/oauth/token", "/AuthServer/api/Token"];
 pub const REVOKE_PATH: &str = "/oauth/revoke";
 /// Where it is said what a token is worth (RFC 7662).
 pub const INTROSPECT_PATH: &str = "/oauth/introspect";
-/// The scope by which an application of the platform may ask of every token, as a resource server does.
-const MAY_INTROSPECT: &str = "tokens:introspect";
 /// The public keys (RFC 7517).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// The metadata (RFC 8414), and the same for clients of OpenID Connect discovery.

@@ -9,6 +9,7 @@ use auth_edge::clock;
 use auth_store::gate::Gate;
 use auth_store::office::Office;
 use auth_store::store::{Record, Wanted};
+use serde_json::json;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -52,17 +53,18 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<(), Tro
         .collect();
     let imported = replacing.len();
     if !global.dry_run {
+        // Written down before it is done: better announced and failed than done and not on record.
+        let undeclared: Vec<Record> = undeclared.iter().map(|api| Record::Api(Box::new((*api).clone()))).collect();
+        let office = Office::new(gate, &deployment.aws, operator("seed")?, clock::now(), None);
+        office.note("seed", replacing.iter().chain(&undeclared).map(Record::name).collect()).await.map_err(broken)?;
         // APIs and roles first, and all processes are told, whatever becomes of the rest.
-        let names = replacing.iter().map(Record::name).collect();
         gate.store.load(replacing, |_| {}).await.map_err(broken)?;
-        for api in undeclared {
-            gate.store.add(&Record::Api(Box::new(api.clone()))).await.map_err(broken)?;
+        for api in &undeclared {
+            gate.store.add(api).await.map_err(broken)?;
         }
         gate.store.bump_catalog().await.map_err(broken)?;
-        let office = Office::new(gate, &deployment.aws, operator("seed")?, clock::now(), None);
-        office.note("seed", names).await.map_err(broken)?;
     }
-    let announced = announce(gate, &made, global.dry_run).await?;
+    let announced = announce(gate, &made, global.output, global.dry_run).await?;
     let moved = write(rows, &deployment, global.dry_run).await?;
     if global.output == Output::Table {
         let word = if global.dry_run { "would be imported" } else { "imported" };
@@ -78,12 +80,19 @@ pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<(), Tro
 
 /// Secrets that were made are said before they count: if anything breaks then, nothing is lost. Of clients that are there
 /// already, nothing is said: theirs stay.
-async fn announce(gate: &Gate, made: &[Made], dry_run: bool) -> Result<Vec<ClientId>, Trouble> {
+async fn announce(gate: &Gate, made: &[Made], output: Output, dry_run: bool) -> Result<Vec<ClientId>, Trouble> {
     let mut announced = Vec::new();
     for made in made.iter().filter(|_| !dry_run) {
         let wanted = Wanted { client: Some(&made.client_id), ..Wanted::default() };
         if gate.store.fetch(wanted, clock::now()).await.map_err(broken)?.facts.client.is_none() {
-            say(&format!("made for client {}: client_secret {}", made.client_id, made.secret.expose()))?;
+            match output {
+                Output::Json => {
+                    say(&json!({"client_id": made.client_id, "client_secret": made.secret.expose()}).to_string())?
+                }
+                Output::Table => {
+                    say(&format!("made for client {}: client_secret {}", made.client_id, made.secret.expose()))?
+                }
+            }
             announced.push(made.client_id.clone());
         }
     }

@@ -91,6 +91,7 @@ pub(crate) fn operator(via: &'static str) -> Result<Actor, Trouble> {
         authority: Authority::Operator,
         name: auth_core::audit::cut(&name),
         client_id: None,
+        scopes: None,
         on_behalf_of: None,
         via,
         request_id: hex(&clock::random::<16>().map_err(broken)?),

@@ -201,23 +201,27 @@ impl Seed {
             serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text))
                 .map_err(|e| wrong(e.path().to_string(), e.inner().to_string()))?
         };
-        seed.check().map_err(|text| Trouble::Usage(format!("{name}: {text}")))?;
+        seed.check(true).map_err(|text| Trouble::Usage(format!("{name}: {text}")))?;
         Ok(seed)
     }
 
     /// A part of one, whose other parts are in the table already: names that are not here may be there.
     pub(crate) fn read_part(value: Value) -> Result<Self, Trouble> {
-        serde_path_to_error::deserialize(value).map_err(|e| {
+        // The list and the place in it are of our own making.
+        let own = |text: String| text.split_once("[0].").map_or(text.clone(), |(_, rest)| rest.to_owned());
+        let seed: Self = serde_path_to_error::deserialize(value).map_err(|e| {
             let text = auth_core::admin::command::without_value(&e.inner().to_string());
             let path = e.path().to_string();
             // The list and the place in it are of our own making.
             let place = path.split_once("].").map_or("", |(_, rest)| rest);
             Trouble::Usage(if place.is_empty() { text } else { format!("{place}: {text}") })
-        })
+        })?;
+        seed.check(false).map_err(|text| Trouble::Usage(own(text)))?;
+        Ok(seed)
     }
 
     /// Holds the parts against one another; names the place of the first that does not fit.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self, is_whole: bool) -> Result<(), String> {
         once("apis", "name", self.apis.iter().map(|a| &a.name))?;
         once("apis", "audience", self.apis.iter().filter_map(|a| a.audience.as_ref()))?;
         once("roles", "name", self.roles.iter().map(|r| &r.name))?;
@@ -232,11 +236,12 @@ impl Seed {
         let tenants: BTreeSet<&TenantId> = self.tenants.iter().map(|t| &t.id).collect();
         let roles: BTreeSet<&RoleName> = self.roles.iter().map(|r| &r.name).collect();
         let clients: BTreeSet<&ClientId> = self.clients.iter().map(|c| &c.client_id).collect();
-        let known_roles = |place: String, named: &[RoleName]| match named.iter().find(|r| !roles.contains(r)) {
-            Some(role) => Err(format!("{place}.roles: no role {role}")),
-            None => Ok(()),
-        };
-        let known_tenant = |place: String, named: &TenantId| match tenants.contains(named) {
+        let known_roles =
+            |place: String, named: &[RoleName]| match named.iter().find(|r| is_whole && !roles.contains(r)) {
+                Some(role) => Err(format!("{place}.roles: no role {role}")),
+                None => Ok(()),
+            };
+        let known_tenant = |place: String, named: &TenantId| match !is_whole || tenants.contains(named) {
             true => Ok(()),
             false => Err(format!("{place}.tenant: no tenant {named}")),
         };
@@ -277,7 +282,7 @@ impl Seed {
                 return Err(format!("{place}: missing field `key`"));
             }
             known_tenant(place.clone(), &key.tenant)?;
-            if !clients.contains(&key.client_id) {
+            if is_whole && !clients.contains(&key.client_id) {
                 return Err(format!("{place}.client_id: no client {}", key.client_id));
             }
         }
@@ -609,6 +614,7 @@ fn key_row(key: &SeedKey, environment: Environment, keyring: &Keyring) -> Result
         client_id: key.client_id.clone(),
         tenant: key.tenant.clone(),
         apis: key.apis.clone(),
+        within_client: false,
         environment,
         state: key.state,
         expires_at: key.expires_at.map(|t| t.0),
@@ -650,17 +656,18 @@ fn client_row(
         let mut secrets = Vec::new();
         for (secret, expires_at) in live {
             let sealed = keyring.sealing.seal(id.as_str(), secret, random()?).map_err(broken)?;
-            secrets.push(SealedSecret { sealed, created_at: None, expires_at });
+            secrets.push(SealedSecret { sealed, created_at: None, expires_at, expired_at: None });
         }
         Some(SelfSigning { secrets, max_lifetime_seconds: auth_core::admin::clients::SELF_SIGNED_SECONDS })
     } else {
         None
     };
-    let mut secrets = vec![StoredSecret { digest, created_at: None, expires_at: None }];
+    let mut secrets = vec![StoredSecret { digest, created_at: None, expires_at: None, expired_at: None }];
     secrets.extend(previous().map(|(secret, expires_at)| StoredSecret {
         digest: Digest::of(&keyring.pepper, kind, secret.expose()),
         created_at: None,
         expires_at,
+        expired_at: None,
     }));
     let record = Client {
         client_id: id.clone(),
@@ -678,6 +685,7 @@ fn client_row(
         apis: client.apis.clone(),
         roles: client.roles.clone(),
         tokens_not_before: None,
+        promoted_to: None,
     };
     Ok(Row::client(record, None))
 }

@@ -99,9 +99,14 @@ fn listing(columns: &[&str], rows: &[Value]) -> Table {
 
 /// Entries of the audit, one a line.
 pub(super) fn entries(entries: &[Value]) -> Result<(), Trouble> {
-    match entries.is_empty() {
-        true => say("no changes"),
-        false => say(&listing(ENTRIES, entries).to_string()),
+    if entries.is_empty() {
+        return say("no changes");
+    }
+    say(&listing(ENTRIES, entries).to_string())?;
+    let tampered = entries.iter().filter(|entry| entry.get("tampered").is_some()).count();
+    match tampered {
+        0 => Ok(()),
+        count => say(&format!("\n{count} of these are not as this deployment wrote them: countersign audit verify")),
     }
 }
 
