@@ -473,6 +473,70 @@ async fn a_named_request_counts_once_and_its_answer_is_not_lost() {
 }
 
 #[tokio::test]
+async fn what_an_administrator_says_is_what_a_partner_gets() {
+    let dev = Dev::demo();
+    let (operator, approver) = (Desk::of(&dev, "operator").await, Desk::of(&dev, "acme-approver").await);
+    // A rate that is set counts at once.
+    let reader = dev.token("gains-reader", &[]).await;
+    operator.done("PATCH", "/admin/clients/gains-reader", json!({"rate": {"per_day": 2}})).await;
+    let mut outcomes = Vec::new();
+    for _ in 0..3 {
+        outcomes.push(call_with(&dev, &reader).await);
+    }
+    assert_eq!(outcomes, [(200, 0), (200, 0), (429, -50)]);
+    operator.done("PATCH", "/admin/clients/gains-reader", json!({"rate": null})).await;
+    assert_eq!(call_with(&dev, &reader).await, (200, 0));
+    // The pasted command works for a client whose APIs want different algorithms, too.
+    let mut both = partner("Both");
+    both["apis"] = json!(["partner", "reseller", "partner"]);
+    let id = approver.done("POST", "/admin/tenants/acme/clients", both).await["client_id"].as_str().unwrap().to_owned();
+    approver.done("POST", &format!("/admin/tenants/acme/grants/{id}/approve"), Value::Null).await;
+    let pack = operator.done("POST", &format!("/admin/clients/{id}/approve"), Value::Null).await;
+    assert_eq!(pack["apis"].as_array().unwrap().len(), 2, "nothing is there twice");
+    let pasted =
+        tokio::process::Command::new("sh").args(["-c", pack["curl"].as_str().unwrap()]).output().await.unwrap();
+    let token: Value = serde_json::from_slice(&pasted.stdout).unwrap();
+    assert_eq!(call_with(&dev, token["access_token"].as_str().unwrap()).await, (200, 0), "{token}");
+    let shown = operator.done("PATCH", &format!("/admin/clients/{id}"), json!({"agreement": "MSA 2"})).await;
+    assert_eq!(shown["assigned"][1]["agreement"], "MSA 2");
+    // Where the credentials do not count, it says so, and offers no command.
+    let live = operator.done("POST", &format!("/admin/clients/{id}/promote"), Value::Null).await;
+    assert!(live["counts"].as_str().unwrap().contains("live environment") && live["curl"].is_null(), "{live}");
+    approver.done("POST", &format!("/admin/tenants/acme/grants/{id}/revoke"), Value::Null).await;
+    let live_id = live["client_id"].as_str().unwrap();
+    operator.done("DELETE", &format!("/admin/clients/{live_id}"), Value::Null).await;
+    let refused = [
+        ("no tenant consents any more", "POST", format!("/admin/clients/{id}/promote"), Value::Null, 409),
+        ("oneself", "POST", "/admin/clients/operator/suspend".into(), Value::Null, 403),
+        ("oneself, for ever", "DELETE", "/admin/clients/operator".into(), Value::Null, 403),
+        ("a rate of nothing", "PATCH", format!("/admin/clients/{id}"), json!({"rate": {"per_second": 0}}), 400),
+        (
+            "the past",
+            "PUT",
+            format!("/admin/tenants/acme/grants/{id}"),
+            json!({"not_after": "2020-01-01T00:00:00Z"}),
+            400,
+        ),
+        ("a version of what has none", "PUT", "/admin/roles/buyer".into(), json!({"scopes": []}), 400),
+        ("a tenant that there is not", "GET", "/admin/tenants/nowhere/audit/verify".into(), Value::Null, 404),
+    ];
+    for (sentence, method, path, body, status) in refused {
+        let headers: &[(&str, &str)] = if sentence.starts_with("a version") { &[("If-Match", "\"1\"")] } else { &[] };
+        let answer = operator.with(method, &path, headers, body).await;
+        assert_eq!(answer.status, status, "{sentence}: {}", answer.text);
+    }
+    // An API that the tenant lacks is nobody's.
+    let globex = Desk::of(&dev, "globex-approver").await;
+    let mut lacking = partner("Lacking");
+    lacking["apis"] = json!(["warehouse"]);
+    let id =
+        globex.done("POST", "/admin/tenants/globex/clients", lacking).await["client_id"].as_str().unwrap().to_owned();
+    globex.done("POST", &format!("/admin/tenants/globex/grants/{id}/approve"), Value::Null).await;
+    let early = operator.call("POST", &format!("/admin/clients/{id}/approve"), Value::Null).await;
+    assert!(early.status == 409 && early.text.contains("lacks API warehouse"), "{}", early.text);
+}
+
+#[tokio::test]
 async fn bad_requests_are_told_which_field() {
     let dev = Dev::demo();
     let operator = Desk::of(&dev, "operator").await;
@@ -555,12 +619,12 @@ async fn bad_requests_are_told_which_field() {
             "overlap_seconds",
         ),
         (
-            "more than the table takes",
+            "more than a grant holds",
             "PATCH",
             "/admin/tenants/acme/grants/gains-reader",
             json!({"skus": (0..20_000).map(|n| format!("AB-{n:020}")).collect::<Vec<_>>()}),
             400,
-            "larger",
+            "at most 1000",
         ),
         ("a document that is none", "POST", "/admin/apis/import", json!({"document": {}}), 400, "document"),
     ];

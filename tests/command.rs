@@ -108,7 +108,7 @@ async fn the_life_of_a_partner_at_the_command_line() {
     let new = new["client_secret"].as_str().unwrap();
     assert_eq!((token(&dev, id, secret).await, token(&dev, id, new).await), (200, 200));
     assert_eq!(operator.run(&format!("secret rotate {id}")).code, 1, "two are live at most");
-    operator.done(&format!("secret cancel {id}"));
+    operator.done(&format!("secret cancel {id} --yes"));
     assert_eq!((token(&dev, id, secret).await, token(&dev, id, new).await), (200, 401));
     let new = operator.json(&format!("secret rotate {id}"));
     operator.done(&format!("secret revoke {id} --yes"));
@@ -158,7 +158,7 @@ async fn keys_grants_roles_apis_tenants_tokens_and_the_keyring() {
     let rotated = operator.json(&format!("key rotate shop-server {key_id} --overlap 1h"));
     let (new, new_id) = (rotated["key"].as_str().unwrap(), rotated["key_id"].as_str().unwrap());
     assert_eq!((list(key).await, list(new).await), (200, 200));
-    operator.done(&format!("key cancel shop-server {new_id}"));
+    operator.done(&format!("key cancel shop-server {new_id} --yes"));
     assert_eq!((list(key).await, list(new).await), (200, 401));
     operator.done(&format!("key revoke shop-server {key_id} --reason leaked --yes"));
     assert_eq!(list(key).await, 401);
@@ -219,7 +219,7 @@ async fn keys_grants_roles_apis_tenants_tokens_and_the_keyring() {
     assert_eq!(call().await, 200);
     operator.done("token revoke-all gains-partner --yes");
     assert_eq!(call().await, 401);
-    operator.done("token revoke 00112233445566778899aabbccddeeff");
+    operator.done("token revoke 00112233445566778899aabbccddeeff --yes");
 
     let before = operator.json("keyring show")["keys"].clone();
     assert_eq!(before.as_array().unwrap().len(), 8, "of each algorithm one that signs and one that will");
@@ -317,7 +317,11 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     }
     let empty = Dev::start(&["--seed", "FOLDER/seed.yaml"], &[("seed.yaml", "apis: []\n".into())], &[]);
     let elsewhere = Operator(&empty);
-    let moved = elsewhere.with(&words("import -"), &exported);
+    // Digests of another keyring would match nothing, and nobody would notice.
+    let refused = elsewhere.with(&words("import -"), &exported);
+    assert!(refused.code == 1 && refused.complained.contains("another keyring"), "{}", refused.complained);
+    let (_, rest) = exported.split_once('\n').unwrap();
+    let moved = elsewhere.with(&words("import -"), rest);
     assert!(moved.code == 0 && moved.said.contains(" 0 were there already"), "{} {}", moved.said, moved.complained);
     assert!(elsewhere.done("client list --tenant initech").said.contains("old one"));
 
@@ -439,6 +443,8 @@ async fn each_way_to_end_has_its_number_and_its_words() {
             "Ann Lee <ann@example.com>",
         ),
         ("nobody to ask", "client delete gains-partner", 2, "say --yes"),
+        ("a role of nothing", "role set buyer", 2, "--scope"),
+        ("a secret that ends at once", "secret rotate gains-partner --overlap 0s", 2, "say --yes"),
         ("nothing typed", "key import shop-server", 2, "nothing came on standard input"),
     ];
     for (sentence, line, code, text) in rows {
@@ -456,6 +462,12 @@ async fn each_way_to_end_has_its_number_and_its_words() {
     }
     let ended = run(&words("client list"), &dead, "");
     assert_eq!(ended.code, 3, "unavailable: {}", ended.complained);
+    let nobody = run(&words("client list --endpoint http://127.0.0.1:1"), &[], "");
+    assert!(
+        nobody.code == 3 && nobody.complained.contains("http://127.0.0.1:1: no connection"),
+        "{}",
+        nobody.complained
+    );
     let nothing = run(&words("client list"), &[], "");
     assert!(nothing.code == 2 && nothing.complained.contains("ISSUER: must be set"), "{}", nothing.complained);
     // What would be done is not.

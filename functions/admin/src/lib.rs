@@ -245,8 +245,9 @@ fn fields(http: &HttpRequest, parameters: &PathParameters, reads: bool) -> Resul
     if !body.is_empty() {
         let is_json = match http.request.header("content-type") {
             Found::One(value) => {
-                let plain = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-                plain == "application/json"
+                let mut parts = value.split(';').map(|part| part.trim().to_ascii_lowercase());
+                parts.next().is_some_and(|plain| plain == "application/json")
+                    && parts.all(|part| !part.starts_with("charset=") || part.trim_matches('"').ends_with("utf-8"))
             }
             _ => false,
         };
@@ -265,7 +266,9 @@ fn fields(http: &HttpRequest, parameters: &PathParameters, reads: bool) -> Resul
 /// The version and the name of a request.
 fn given(operation: &str, creates: bool, http: &HttpRequest, fields: &Map<String, Value>) -> Result<Given, Problem> {
     let if_match = match http.request.header("if-match") {
-        Found::One("*") | Found::Absent | Found::Unseen => None,
+        Found::One("*") => None,
+        Found::Absent | Found::Unseen if !http.request.has_header("if-match") => None,
+        Found::Absent | Found::Unseen => return Err(Problem::invalid("If-Match: an ETag that this API gave out")),
         Found::One(tag) => {
             let number = tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
             Some(number.ok_or_else(|| Problem::invalid("If-Match: an ETag that this API gave out"))?)

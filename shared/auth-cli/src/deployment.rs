@@ -36,8 +36,8 @@ pub(crate) async fn at(url: &str) -> Result<Deployment, Trouble> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(Trouble::Usage("--endpoint: a URL is needed, as http://127.0.0.1:8080".into()));
     }
-    let answer = fetch(&format!("{url}{DEV_PATH}")).await;
-    let said = answer.ok().filter(|answer| answer.status == 200);
+    let answer = fetch(&format!("{url}{DEV_PATH}")).await.map_err(|e| Trouble::Broken(format!("{url}: {e}")))?;
+    let said = Some(answer).filter(|answer| answer.status == 200);
     let env: Option<BTreeMap<String, String>> = said.and_then(|answer| serde_json::from_slice(&answer.body).ok());
     match env {
         Some(env) => read(&|name| env.get(name).cloned()),

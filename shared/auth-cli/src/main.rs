@@ -79,5 +79,8 @@ async fn main() -> ExitCode {
 fn completions(shell: clap_complete::Shell) -> Result<(), Trouble> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "countersign", &mut text);
-    std::io::stdout().lock().write_all(&text).map_err(trouble::broken)
+    match std::io::stdout().lock().write_all(&text) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(trouble::broken),
+    }
 }

@@ -51,6 +51,8 @@ pub enum DigestOf<'a> {
     IdempotencyKey(&'a str),
     /// What a request asked for.
     Request,
+    /// Nothing: tells one pepper from another.
+    Pepper,
 }
 
 /// A keyed digest (HMAC-SHA-256 under the keyring's pepper) of a value of high entropy. For client secrets and API
@@ -89,6 +91,7 @@ impl Digest {
             DigestOf::AuditEntry(chain) => ("audit-entry", chain),
             DigestOf::IdempotencyKey(caller) => ("idempotency-key", caller),
             DigestOf::Request => ("request", ""),
+            DigestOf::Pepper => ("pepper", ""),
         };
         // No name can hold a zero byte, so no two triples give the same bytes.
         for part in [label.as_bytes(), b"\0", context.as_bytes(), b"\0", value.as_bytes()] {
@@ -199,6 +202,18 @@ pub struct Sealed(String);
 impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[sealed]")
+    }
+}
+
+impl Sealed {
+    /// The sealed text, to hand out.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    /// What was handed out, or something else: opening tells.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 

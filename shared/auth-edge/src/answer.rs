@@ -61,10 +61,13 @@ pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiRespo
     Answer::Json(answer)
 }
 
+/// How the gateway API key of a client begins.
+pub const USAGE_KEY: &str = "countersign-client-";
+
 /// The value of the gateway API key that meters a client: API Gateway wants 20 to 128 characters.
 pub fn usage_key(client_id: &str) -> String {
-    let key = format!("countersign-client-{client_id}");
-    if key.len() <= 128 { key } else { format!("countersign-client-{}", fingerprint(client_id)) }
+    let key = format!("{USAGE_KEY}{client_id}");
+    if key.len() <= 128 { key } else { format!("{USAGE_KEY}{}", fingerprint(client_id)) }
 }
 
 #[derive(Debug, Serialize)]

@@ -26,7 +26,7 @@ use auth_core::admin::{Actor, Authority, Done, Fresh, Refused};
 use auth_core::ids::{ClientId, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::refusal::Refusal;
-use auth_core::secret::{Digest, DigestOf, Sealed, SecretText, base64url, from_base64url};
+use auth_core::secret::{Digest, DigestOf, Sealed, SecretText};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
@@ -599,7 +599,6 @@ impl<'a> Office<'a> {
 
     /// One page of a partition: items whose sort key begins so, and where to go on.
     async fn page(&self, asked: Page<'_>) -> Step<(Vec<Item>, Option<String>)> {
-        let invalid = || Refused::invalid("cursor: not one that this list gave out");
         let (from, to) = (format!("{}{}", asked.prefix, asked.from), format!("{}{}\u{10ffff}", asked.prefix, asked.to));
         if from > to {
             return Err(Refused::invalid("since: is after until").into());
@@ -618,19 +617,41 @@ impl<'a> Office<'a> {
             .expression_attribute_values(":from", AttributeValue::S(from.clone()))
             .expression_attribute_values(":to", AttributeValue::S(to.clone()));
         if let Some(cursor) = asked.cursor {
-            let sk = from_base64url(cursor).and_then(|bytes| String::from_utf8(bytes).ok());
-            let within = |sk: &String| sk.starts_with(asked.prefix) && *sk >= from && *sk <= to && sk.len() <= 1024;
-            let sk = sk.filter(within).ok_or_else(invalid)?;
+            let sk = self.opened_cursor(&asked.pk, cursor).await?;
+            if !sk.starts_with(asked.prefix) || sk < from || sk > to {
+                return Err(not_a_cursor().into());
+            }
             query = query.set_exclusive_start_key(Some(HashMap::from([
-                ("pk".to_owned(), AttributeValue::S(asked.pk)),
+                ("pk".to_owned(), AttributeValue::S(asked.pk.clone())),
                 ("sk".to_owned(), AttributeValue::S(sk)),
             ])));
         }
         let page = Box::pin(query.send()).await;
         let page = page.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
-        let next = page.last_evaluated_key.as_ref().and_then(|key| key.get("sk")?.as_s().ok());
-        Ok((page.items.unwrap_or_default(), next.map(|sk| base64url(sk.as_bytes()))))
+        let next = match page.last_evaluated_key.as_ref().and_then(|key| key.get("sk")?.as_s().ok()) {
+            Some(sk) => Some(self.sealed_cursor(&asked.pk, sk).await?),
+            None => None,
+        };
+        Ok((page.items.unwrap_or_default(), next))
     }
+
+    /// Where a list goes on, for nobody to read, and good for that list alone.
+    async fn sealed_cursor(&self, list: &str, place: &str) -> Result<String, Fault> {
+        let keyring = self.gate.keyring.get(self.now).await?;
+        let sealed = keyring.sealing.seal(&format!("cursor {list}"), &SecretText::new(place), random()?);
+        Ok(sealed.map_err(|_| Fault::new("a cursor cannot be sealed"))?.into_text())
+    }
+
+    async fn opened_cursor(&self, list: &str, cursor: &str) -> Step<String> {
+        let keyring = self.gate.keyring.get(self.now).await?;
+        let opened = keyring.sealing.open(&format!("cursor {list}"), &Sealed::from_text(cursor));
+        let place = opened.ok().and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        Ok(place.ok_or_else(not_a_cursor)?)
+    }
+}
+
+fn not_a_cursor() -> Refused {
+    Refused::invalid("cursor: not one that this list gave out")
 }
 
 /// Which part of a partition.

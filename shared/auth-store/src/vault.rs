@@ -5,6 +5,7 @@ use crate::aws::Aws;
 use crate::keyring::kind;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
+use aws_sdk_secretsmanager::operation::rotate_secret::RotateSecretError;
 use std::collections::HashMap;
 use zeroize::Zeroizing;
 
@@ -100,13 +101,20 @@ impl Vault {
         self.move_label(label, None, Some(from)).await
     }
 
-    /// Has Secrets Manager rotate the secret, which it does after it has answered.
+    /// Has Secrets Manager rotate the secret, which it does after it has answered. `false` if it will not: a rotation is
+    /// under way, or no rotation function is set.
     ///
     /// # Errors
-    /// If it refuses, as where no rotation function is set, or does not answer.
-    pub async fn rotate(&self) -> Result<(), Fault> {
+    /// If it does not answer.
+    pub async fn rotate(&self) -> Result<bool, Fault> {
         let rotated = self.client.rotate_secret().secret_id(&self.secret_id).rotate_immediately(true).send().await;
-        rotated.map(|_| ()).map_err(|e| Fault::new(format!("Secrets Manager RotateSecret: {}", kind(&e))))
+        match rotated {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(RotateSecretError::is_invalid_request_exception) => {
+                Ok(false)
+            }
+            Err(error) => Err(Fault::new(format!("Secrets Manager RotateSecret: {}", kind(&error)))),
+        }
     }
 
     async fn move_label(&self, label: &str, to: Option<&str>, from: Option<&str>) -> Result<(), Fault> {

@@ -671,7 +671,7 @@ pub(crate) struct SetRole {
     /// The role's name.
     role: String,
     /// A scope of it.
-    #[arg(long = "scope", alias = "scopes", value_name = "SCOPE", value_delimiter = ',')]
+    #[arg(long = "scope", alias = "scopes", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<String>,
 }
 
@@ -984,6 +984,13 @@ impl Subject {
                 Client::Delete(a) => Some(format!("Delete client {} for ever?", a.client_id)),
                 _ => None,
             },
+            Self::Secret(Secret::Cancel(a)) => Some(format!("Take the new secret of client {} away?", a.client_id)),
+            Self::Secret(Secret::Rotate(a)) if a.overlap == 0 => {
+                Some(format!("Replace the secret of client {} at once?", a.of.client_id))
+            }
+            Self::Key(Key::Cancel(a)) => Some(format!("Take the rotation of key {} back?", a.key_id)),
+            Self::Key(Key::Rotate(a)) if a.overlap == 0 => Some(format!("Replace key {} at once?", a.of.key_id)),
+            Self::Token(Token::Revoke(a)) => Some(format!("Revoke token {}?", a.jti)),
             Self::Secret(Secret::Revoke(a)) => {
                 let which = if a.all { "every secret" } else { "the old secret" };
                 Some(format!("Revoke {which} of client {} at once?", a.of.client_id))

@@ -25,7 +25,11 @@ const ENTRIES: &[&str] = &["time", "chain", "number", "actor", "action", "client
 /// Writes to standard output; what cannot be written there was not said.
 pub(super) fn say(text: &str) -> Result<(), Trouble> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(broken)
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.map_err(broken),
+    }
 }
 
 /// Says what was done.

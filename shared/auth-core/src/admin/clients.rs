@@ -2,11 +2,11 @@
 
 use super::command::{ApproveClient, ChangeClient, RegisterClient};
 use super::{Authority, Fresh, Refused, secrets};
-use crate::api::Catalog;
+use crate::api::{Api, Catalog, Mechanism};
 use crate::ids::{ApiName, ClientId, ClientKind, Environment, Label, RoleName};
 use crate::keyring::Keyring;
 use crate::records::{
-    Assignment, Client, ClientState, Contact, Grant, GrantState, GrantType, Registration, SelfSigning,
+    Assignment, Client, ClientState, Contact, Grant, GrantState, GrantType, Rate, Registration, SelfSigning,
 };
 use crate::secret::{SecretText, hex};
 use crate::time::Timestamp;
@@ -84,6 +84,10 @@ pub fn register(
         }
     }
     known(catalog, &asked.apis, &asked.roles)?;
+    check_rate(asked.rate.as_ref())?;
+    if asked.client_id.as_ref().is_some_and(|id| matches!(id.as_str(), "." | "..")) {
+        return invalid("client_id: cannot be named in a path");
+    }
     match (asked.kind, &asked.tenant) {
         (ClientKind::SingleTenant, None) => return invalid("tenant: a single_tenant client has one"),
         (ClientKind::MultiTenant, Some(_)) => return invalid("tenant: a multi_tenant client has none"),
@@ -150,6 +154,15 @@ pub fn register(
         promoted_from: None,
     };
     Ok(Registered { client, registration, grant })
+}
+
+/// A rate of nothing would be a suspension.
+fn check_rate(rate: Option<&Rate>) -> Result<(), Refused> {
+    let limits = rate.map(|rate| [rate.per_second, rate.burst, rate.per_day]);
+    match limits.is_some_and(|limits| limits.contains(&Some(0))) {
+        true => Err(Refused::invalid("rate: 1 or more, or null; to stop a client, suspend it")),
+        false => Ok(()),
+    }
 }
 
 /// A client id of our own: `[a-z0-9-]`, readable, and not to be guessed before it is made.
@@ -264,6 +277,7 @@ pub fn change(
     if client.state == ClientState::Deleted {
         return Err(not_in(&client, "changed"));
     }
+    check_rate(asked.rate.as_ref().and_then(Option::as_ref))?;
     known(catalog, asked.apis.as_deref().unwrap_or_default(), asked.roles.as_deref().unwrap_or_default())?;
     if let Some(roles) = asked.roles {
         if client.kind != ClientKind::MultiTenant {
@@ -271,12 +285,16 @@ pub fn change(
         }
         client.roles = roles;
     }
-    if let Some(apis) = asked.apis {
+    let apis = asked.apis;
+    if let Some(apis) = apis.clone() {
         if client.state == ClientState::Pending {
             return Err(Refused::conflict("The client is pending. Due: approve it, and say its APIs then."));
         }
         registration = registration.map(|r| assign(r, &apis, asked.agreement.as_ref(), now));
         client.apis = apis;
+    }
+    if let (Some(agreement), None, Some(registration)) = (&asked.agreement, &apis, &mut registration) {
+        registration.assigned.iter_mut().for_each(|a| a.agreement = Some(agreement.clone()));
     }
     if let Some(seconds) = asked.max_lifetime_seconds {
         let Some(right) = &mut client.self_signing else {
@@ -446,13 +464,20 @@ pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp
 
 /// What a partner needs to begin: ids, addresses, what it may do. The secrets, and [`curl`], are added the one time that
 /// they are there.
-pub fn pack(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str) -> Value {
+pub fn pack(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str, deployment: Environment) -> Value {
     let apis: Vec<Value> = client
         .apis
         .iter()
         .filter_map(|name| catalog.apis.get(name))
         .map(|api| json!({"name": api.name, "url": api.url, "audience": api.audience}))
         .collect();
+    let counts = (client.environment != deployment).then(|| {
+        let own = client.environment.as_str();
+        format!(
+            "only in the {own} environment; the addresses are those of this one, of the {} environment",
+            deployment.as_str()
+        )
+    });
     let approved = || grants.iter().filter(|g| g.state == GrantState::Approved);
     let mut suppliers: Vec<&str> = approved().flat_map(|g| g.suppliers.iter().map(|s| s.as_str())).collect();
     suppliers.sort_unstable();
@@ -475,12 +500,13 @@ pub fn pack(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str) 
         "apis": apis,
         "grants": grants_shown,
         "supplier_codes": suppliers,
+        "counts": counts,
     })
 }
 
 /// A command that gets a token. The secret goes through curl's standard input: what stands among a command's arguments,
 /// every process of the machine can read.
-pub fn curl(client: &Client, grants: &[Grant], issuer: &str, secret: &SecretText) -> SecretText {
+pub fn curl(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str, secret: &SecretText) -> SecretText {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let tenant = match client.kind {
         ClientKind::DynamicTenant => grants.first().map_or("TENANT", |g| g.tenant.as_str()),
@@ -489,6 +515,14 @@ pub fn curl(client: &Client, grants: &[Grant], issuer: &str, secret: &SecretText
     let mut data = String::from(" -d grant_type=client_credentials");
     if !tenant.is_empty() {
         data.push_str(&format!(" -d tpl={tenant}"));
+    }
+    // APIs of different algorithms want a token each: this gets one for the first.
+    let takes_tokens = |api: &&Api| api.operations.iter().any(|o| o.mechanism == Mechanism::Jwt);
+    let mut apis = client.apis.iter().filter_map(|name| catalog.apis.get(name)).filter(takes_tokens);
+    if let Some(first) = apis.next()
+        && apis.any(|api| api.token.alg != first.token.alg)
+    {
+        data.push_str(&format!(" -d resource={}", first.name));
     }
     if client.requires_user_login {
         data.push_str(" -d user_login=YOUR-USER");

@@ -102,6 +102,44 @@ fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u16>, D::Error> {
     }
 }
 
+/// What stands in a token, which has to go into a header.
+const FEW: usize = 100;
+/// What stands in a grant alone, which each decision reads.
+const MANY: usize = 1000;
+
+/// A list without what is there twice, of so many at most.
+fn list<'de, T: Deserialize<'de> + Ord, D: Deserializer<'de>>(d: D, most: usize) -> Result<Vec<T>, D::Error> {
+    let all: Vec<T> = Vec::deserialize(d)?;
+    let mut unique = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, item) in all.iter().enumerate() {
+        if seen.insert(item) {
+            unique.push(index);
+        }
+    }
+    if unique.len() > most {
+        return Err(serde::de::Error::custom(format!("at most {most}")));
+    }
+    let keep: std::collections::BTreeSet<usize> = unique.into_iter().collect();
+    Ok(all.into_iter().enumerate().filter(|(index, _)| keep.contains(index)).map(|(_, item)| item).collect())
+}
+
+fn few<'de, T: Deserialize<'de> + Ord, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    list(d, FEW)
+}
+
+fn many<'de, T: Deserialize<'de> + Ord, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+    list(d, MANY)
+}
+
+fn some_few<'de, T: Deserialize<'de> + Ord, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<T>>, D::Error> {
+    list(d, FEW).map(Some)
+}
+
+fn some_many<'de, T: Deserialize<'de> + Ord, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<T>>, D::Error> {
+    list(d, MANY).map(Some)
+}
+
 fn client_credentials() -> Vec<GrantType> {
     vec![GrantType::ClientCredentials]
 }
@@ -130,7 +168,7 @@ macro_rules! command {
 
 command! {
     /// Makes a tenant.
-    ProvisionTenant { tenant: TenantId, #[serde(default)] name: Option<Label>, #[serde(default)] apis: Vec<ApiName> }
+    ProvisionTenant { tenant: TenantId, #[serde(default)] name: Option<Label>, #[serde(default, deserialize_with = "few")] apis: Vec<ApiName> }
 }
 command! {
     /// Lists tenants by id.
@@ -142,7 +180,7 @@ command! {
 }
 command! {
     /// Says which APIs a tenant has.
-    SetTenantApis { tenant: TenantId, apis: Vec<ApiName> }
+    SetTenantApis { tenant: TenantId, #[serde(deserialize_with = "few")] apis: Vec<ApiName> }
 }
 command! {
     /// Switches a tenant off: nobody reaches its data, nobody of it logs in.
@@ -167,11 +205,11 @@ command! {
         #[serde(default)] self_signing: bool,
         #[serde(default)] requires_user_login: bool,
         #[serde(default)] rate: Option<Rate>,
-        #[serde(default)] apis: Vec<ApiName>,
-        #[serde(default)] scopes: Vec<Scope>,
-        #[serde(default)] roles: Vec<RoleName>,
-        #[serde(default)] skus: Vec<SkuPattern>,
-        #[serde(default)] suppliers: Vec<SupplierCode>,
+        #[serde(default, deserialize_with = "few")] apis: Vec<ApiName>,
+        #[serde(default, deserialize_with = "few")] scopes: Vec<Scope>,
+        #[serde(default, deserialize_with = "few")] roles: Vec<RoleName>,
+        #[serde(default, deserialize_with = "many")] skus: Vec<SkuPattern>,
+        #[serde(default, deserialize_with = "many")] suppliers: Vec<SupplierCode>,
         #[serde(default)] not_after: Option<Rfc3339>,
     }
 }
@@ -197,16 +235,16 @@ command! {
 command! {
     /// Puts a registered client into use.
     ApproveClient {
-        client_id: ClientId, #[serde(default)] apis: Option<Vec<ApiName>>, #[serde(default)] agreement: Option<Label>,
+        client_id: ClientId, #[serde(default, deserialize_with = "some_few")] apis: Option<Vec<ApiName>>, #[serde(default)] agreement: Option<Label>,
     }
 }
 command! {
     /// Changes what an operator says of a client.
     ChangeClient {
         client_id: ClientId,
-        #[serde(default)] apis: Option<Vec<ApiName>>,
+        #[serde(default, deserialize_with = "some_few")] apis: Option<Vec<ApiName>>,
         #[serde(default)] agreement: Option<Label>,
-        #[serde(default)] roles: Option<Vec<RoleName>>,
+        #[serde(default, deserialize_with = "some_few")] roles: Option<Vec<RoleName>>,
         #[serde(default, deserialize_with = "some")] rate: Option<Option<Rate>>,
         #[serde(default)] requires_user_login: Option<bool>,
         #[serde(default)] contacts: Option<Contacts>,
@@ -282,8 +320,8 @@ command! {
     /// Asks a tenant for access to its data.
     RequestGrant {
         tenant: TenantId, client_id: ClientId,
-        #[serde(default)] scopes: Vec<Scope>, #[serde(default)] roles: Vec<RoleName>,
-        #[serde(default)] skus: Vec<SkuPattern>, #[serde(default)] suppliers: Vec<SupplierCode>,
+        #[serde(default, deserialize_with = "few")] scopes: Vec<Scope>, #[serde(default, deserialize_with = "few")] roles: Vec<RoleName>,
+        #[serde(default, deserialize_with = "many")] skus: Vec<SkuPattern>, #[serde(default, deserialize_with = "many")] suppliers: Vec<SupplierCode>,
         #[serde(default)] not_after: Option<Rfc3339>,
     }
 }
@@ -313,8 +351,8 @@ command! {
     /// Changes what is consented to; what is not named stays.
     ChangeGrant {
         tenant: TenantId, client_id: ClientId,
-        #[serde(default)] scopes: Option<Vec<Scope>>, #[serde(default)] roles: Option<Vec<RoleName>>,
-        #[serde(default)] skus: Option<Vec<SkuPattern>>, #[serde(default)] suppliers: Option<Vec<SupplierCode>>,
+        #[serde(default, deserialize_with = "some_few")] scopes: Option<Vec<Scope>>, #[serde(default, deserialize_with = "some_few")] roles: Option<Vec<RoleName>>,
+        #[serde(default, deserialize_with = "some_many")] skus: Option<Vec<SkuPattern>>, #[serde(default, deserialize_with = "some_many")] suppliers: Option<Vec<SupplierCode>>,
         #[serde(default, deserialize_with = "some")] not_after: Option<Option<Rfc3339>>,
     }
 }
@@ -325,7 +363,7 @@ command! {
 command! {
     /// Issues an API key.
     IssueKey {
-        client_id: ClientId, #[serde(default)] tenant: Option<TenantId>, #[serde(default)] apis: Option<Vec<ApiName>>,
+        client_id: ClientId, #[serde(default)] tenant: Option<TenantId>, #[serde(default, deserialize_with = "some_few")] apis: Option<Vec<ApiName>>,
         #[serde(default)] expires_at: Option<Rfc3339>, #[serde(default)] label: Option<Label>,
     }
 }
@@ -336,7 +374,7 @@ command! {
         client_id: ClientId, #[serde(default)] key: Option<SecretText>, #[serde(default)] sha256: Option<String>,
         #[serde(default)] digest: Option<String>,
         #[serde(default)] environment: Option<Environment>,
-        #[serde(default)] tenant: Option<TenantId>, #[serde(default)] apis: Option<Vec<ApiName>>,
+        #[serde(default)] tenant: Option<TenantId>, #[serde(default, deserialize_with = "some_few")] apis: Option<Vec<ApiName>>,
         #[serde(default)] expires_at: Option<Rfc3339>, #[serde(default)] label: Option<Label>,
         #[serde(default = "active")] state: KeyLife,
     }
@@ -369,7 +407,7 @@ command! {
     CreateCustomer {
         tenant: TenantId, username: Username, customer_id: CustomerId,
         #[serde(default)] password: Option<SecretText>, #[serde(default)] password_hash: Option<SecretText>,
-        #[serde(default)] scopes: Vec<Scope>,
+        #[serde(default, deserialize_with = "few")] scopes: Vec<Scope>,
     }
 }
 command! {
@@ -397,7 +435,7 @@ command! {
 }
 command! {
     /// Says what a role may do; counts on the next decision.
-    SetRole { role: RoleName, scopes: Vec<Scope> }
+    SetRole { role: RoleName, #[serde(deserialize_with = "few")] scopes: Vec<Scope> }
 }
 command! {
     /// Lists roles.

@@ -7,9 +7,9 @@ use crate::store::parse;
 use auth_core::admin::chain::{DEPLOYMENT, Entry, Head, Sealed, Verifier};
 use auth_core::admin::command::{QueryAudit, QueryTenantAudit, VerifyAudit};
 use auth_core::admin::{Done, Refused};
-use auth_core::ids::ClientId;
+use auth_core::ids::{ClientId, TenantId};
 use auth_core::keyring::Keyring;
-use auth_core::secret::{base64url, from_base64url};
+use auth_core::records::Tenant;
 use auth_core::time::{Rfc3339, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ const LOOK_BACK_DAYS: i64 = 31;
 
 /// How many days or pages one request looks through at most; the cursor says where to go on.
 const MOST_STEPS: usize = 40;
+
+/// What cursors of the search by days are for.
+const DAYS: &str = "days";
 
 /// Where an entry stands, for those who look by client or by day.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,7 +110,7 @@ impl Office<'_> {
         let (mut day, mut inside) = match cursor {
             None => (last, None),
             Some(text) => {
-                let text = from_base64url(text).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)?;
+                let text = self.opened_cursor(DAYS, text).await?;
                 let (day, inside) = text.split_once('.').ok_or_else(invalid)?;
                 let day = Timestamp::from_rfc3339(day).ok_or_else(invalid)?;
                 (day.min(last), Some(inside.to_owned()).filter(|inside| !inside.is_empty()))
@@ -122,7 +125,7 @@ impl Office<'_> {
             }
             if steps == MOST_STEPS || found.len() >= usize::from(limit) {
                 let text = format!("{}.{}", day.to_rfc3339(), inside.unwrap_or_default());
-                break Some(base64url(text.as_bytes()));
+                break Some(self.sealed_cursor(DAYS, &text).await?);
             }
             steps += 1;
             let pk = Key::audit_of_day(&day.to_rfc3339(), "").pk;
@@ -163,10 +166,9 @@ impl Office<'_> {
             let sealed: Sealed = parse(item)?;
             let chain = key.pk.trim_start_matches("AUDIT#");
             let is_genuine = sealed.is_genuine(&keyring.pepper, chain);
-            match serde_json::from_str(&sealed.entry) {
-                Ok(entry) => found.push(Found { entry, is_genuine }),
-                // Nor is one that cannot be read a reason to show no others.
-                Err(_) => {}
+            // Nor is one that cannot be read a reason to show no others.
+            if let Ok(entry) = serde_json::from_str(&sealed.entry) {
+                found.push(Found { entry, is_genuine });
             }
         }
         Ok(found)
@@ -200,7 +202,7 @@ impl Office<'_> {
                     }
                     let head = verifier.head();
                     is_held |= kept.as_ref().is_some_and(|(n, mark)| *n == head.number && *mark == head.mark);
-                    cursor = Some(base64url(sk.as_bytes()));
+                    cursor = Some(self.sealed_cursor(&Key::audit_head(chain).pk, sk).await?);
                 }
                 if next.is_none() {
                     break;
@@ -212,6 +214,9 @@ impl Office<'_> {
             }
             return match verifier.end(&end) {
                 Err(at) => broken(at.number, at.what),
+                Ok(head) if head.number == 0 && !self.is_tenant(asked.tenant.as_ref()).await? => {
+                    Err(Refused::not_found("tenant", chain).into())
+                }
                 Ok(_) if !is_held => broken(kept.map_or(0, |(number, _)| number), "is not the one whose mark was kept"),
                 Ok(head) => {
                     let time = (head.number > 0).then(|| head.time.to_rfc3339());
@@ -222,6 +227,13 @@ impl Office<'_> {
             };
         }
         Err(Refused::conflict("The chain grows faster than it is read. Due: try again.").into())
+    }
+
+    async fn is_tenant(&self, tenant: Option<&TenantId>) -> Step<bool> {
+        match tenant {
+            None => Ok(true),
+            Some(tenant) => Ok(self.one::<Tenant>(&Key::tenant(tenant)).await?.is_some()),
+        }
     }
 
     /// Whether there is an entry after this place.

@@ -155,19 +155,22 @@ impl Office<'_> {
         Ok(Draft::show(Done::of(self.described().await?)))
     }
 
-    /// Asks Secrets Manager, which asks the rotation function; that takes a while. Another service does it, so the audit
-    /// is written first: better a change that was announced and failed than one that nobody wrote down.
+    /// Asks Secrets Manager, which asks the rotation function; that takes a while.
     pub(super) async fn rotate_keyring(&self, keyring: &Keyring, given: &Given) -> Step<Draft> {
         let view = json!({"state": "started", "then": "show the keyring to see what has changed"});
         if !given.dry_run {
+            if !self.vault().rotate().await? {
+                let text = "Secrets Manager refuses: a rotation is under way, or none is set up for the secret.";
+                return Err(Refused::conflict(text).into());
+            }
             let event = Event { subject: Some("keyring".into()), ..self.event("rotateKeyring", None, None) };
             self.write_surely(&Draft { events: vec![event], ..Draft::default() }, keyring).await?;
-            self.vault().rotate().await?;
         }
         Ok(Draft::show(Done::of(view)))
     }
 
-    /// After a leak: at once, and here.
+    /// After a leak: at once, and here. Another service keeps the secret, so the audit is written first: better a change
+    /// that was announced and failed than one that nobody wrote down.
     pub(super) async fn force_keyring(&self, keyring: &Keyring, given: &Given) -> Step<Draft> {
         let before = self.described().await?;
         if given.dry_run {
@@ -178,7 +181,10 @@ impl Office<'_> {
         self.write_surely(&Draft { events: vec![event], ..Draft::default() }, keyring).await?;
         let event = json!({"Step": "force", "SecretId": self.gate.keyring.secret_id()});
         let done = rotation::rotate(self.aws, &event, self.now).await.map_err(|e| Fault(e.to_string()))?;
-        let view = json!({"state": "replaced", "what": done.done, "keyring": self.described().await?});
+        let then = "functions that run go on with the keyring that they read for up to 300 seconds, and sign with it; \
+            docs/deploy.md says how to end that at once";
+        let keyring = self.described().await?;
+        let view = json!({"state": "replaced", "what": done.done, "then": then, "keyring": keyring});
         Ok(Draft::show(Done::of(view)))
     }
 }

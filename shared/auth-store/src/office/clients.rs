@@ -13,7 +13,7 @@ use auth_core::admin::command::{
 };
 use auth_core::admin::{Authority, Done, Fresh, Refused, clients, secrets};
 use auth_core::api::Catalog;
-use auth_core::ids::{ClientId, RoleName, TenantId};
+use auth_core::ids::{ApiName, ClientId, ClientKind, RoleName, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::records::{Client, ClientState, Grant, GrantState, Registration, Tenant};
 use auth_core::secret::SecretText;
@@ -79,6 +79,7 @@ impl Office<'_> {
 
     pub(super) async fn register_client(&self, asked: RegisterClient, fresh: &Fresh) -> Step<Draft> {
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        self.is_to_come(asked.not_after)?;
         if let Some(tenant) = &asked.tenant {
             let there: Option<There<Tenant>> = self.one(&Key::tenant(tenant)).await?;
             there.ok_or_else(|| Refused::invalid(format!("tenant: there is no tenant {tenant}")))?;
@@ -112,6 +113,14 @@ impl Office<'_> {
         draft.events.push(Event { after: Some(view.clone()), ..event });
         draft.done = Done { view, version: Some(1), created: true, ..Done::default() };
         Ok(draft)
+    }
+
+    /// That nobody stops themselves: who would let them in again?
+    fn is_anothers(&self, id: &ClientId) -> Step<()> {
+        match self.actor.client_id.as_ref() == Some(id) {
+            true => Err(Refused::forbidden("A client does not stop itself.").into()),
+            false => Ok(()),
+        }
     }
 
     /// That no grant waits for somebody of this name.
@@ -170,7 +179,13 @@ impl Office<'_> {
         let bundle = self.client(&asked.client_id).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let grants = self.some_grants(&asked.client_id).await?;
-        Ok(Draft::show(Done::of(clients::pack(&bundle.client, &grants, &catalog, &self.gate.issuer))))
+        Ok(Draft::show(Done::of(clients::pack(
+            &bundle.client,
+            &grants,
+            &catalog,
+            &self.gate.issuer,
+            self.gate.environment,
+        ))))
     }
 
     /// The pack of a client whose secrets were just made.
@@ -182,9 +197,11 @@ impl Office<'_> {
         mut made: Vec<(&'static str, SecretText)>,
         version: u64,
     ) -> Done {
-        let view = clients::pack(client, grants, catalog, &self.gate.issuer);
-        let secret = made.iter().find(|(name, _)| *name == "client_secret");
-        let curl = secret.map(|(_, secret)| clients::curl(client, grants, &self.gate.issuer, secret));
+        let environment = self.gate.environment;
+        let view = clients::pack(client, grants, catalog, &self.gate.issuer, environment);
+        // Where it does not count, no command gets a token with it.
+        let secret = made.iter().find(|(name, _)| *name == "client_secret" && client.environment == environment);
+        let curl = secret.map(|(_, secret)| clients::curl(client, grants, catalog, &self.gate.issuer, secret));
         made.extend(curl.map(|curl| ("curl", curl)));
         Done { view, secrets: made, version: Some(version), created: false }
     }
@@ -204,6 +221,16 @@ impl Office<'_> {
             None => None,
         };
         let grant = sponsor.map(|g| g.record);
+        let wanted = was.registration().map_or(&was.client.apis, |r| &r.wanted_apis);
+        let wanted = asked.apis.as_ref().unwrap_or(wanted);
+        if let Some(tenant) = &was.client.tenant {
+            let there: Option<There<Tenant>> = self.one(&Key::tenant(tenant)).await?;
+            let lacks = |api: &&ApiName| there.as_ref().is_none_or(|t| !t.record.apis.contains(api));
+            if let Some(api) = wanted.iter().find(lacks) {
+                let text = format!("Tenant {tenant} lacks API {api}. Due: give it the API, or assign another.");
+                return Err(Refused::conflict(text).into());
+            }
+        }
         let means = Means { keyring, now: self.now, fresh };
         let Equipped { client, registration, secrets: made } =
             clients::approve(was.client.clone(), was.registration().cloned(), grant.as_ref(), asked, &catalog, means)?;
@@ -222,10 +249,16 @@ impl Office<'_> {
         }
         self.may_hand_out(asked.roles.as_deref().unwrap_or_default(), &catalog)?;
         let changed = clients::change(was.client.clone(), was.registration().cloned(), asked, &catalog, self.now)?;
+        let view = clients::view(&changed.0, changed.1.as_ref(), self.now);
+        if view == was.view(self.now) {
+            self.matches(given, was.version)?;
+            return Ok(Draft::show(Done { view, version: Some(was.version), ..Done::default() }));
+        }
         self.changed("changeClient", &was, changed.0, changed.1, given)
     }
 
     pub(super) async fn suspend_client(&self, asked: SuspendClient, given: &Given) -> Step<Draft> {
+        self.is_anothers(&asked.client_id)?;
         let was = self.client(&asked.client_id).await?;
         let client = clients::suspend(was.client.clone())?;
         let registration = was.registration().cloned().map(|r| Registration { reason: asked.reason, ..r });
@@ -241,6 +274,7 @@ impl Office<'_> {
 
     /// The record stays, without secrets and without what is said of people.
     pub(super) async fn delete_client(&self, asked: DeleteClient, given: &Given) -> Step<Draft> {
+        self.is_anothers(&asked.client_id)?;
         let was = self.client(&asked.client_id).await?;
         self.matches(given, was.version)?;
         let client = clients::delete(was.client.clone())?;
@@ -294,6 +328,10 @@ impl Office<'_> {
             let text = format!(
                 "The client has more than {MOST_GRANTS} approved grants. Due: register the live client, and import its grants."
             );
+            return Err(Refused::conflict(text).into());
+        }
+        if grants.is_empty() && client.kind != ClientKind::MultiTenant {
+            let text = "No tenant consents to the client any more. Due: request a grant, and have it approved.";
             return Err(Refused::conflict(text).into());
         }
         let mut draft = Draft::default();

@@ -12,6 +12,7 @@ use auth_core::api::Catalog;
 use auth_core::ids::{ClientId, TenantId};
 use auth_core::records::{Grant, Tenant};
 use auth_core::refusal::Refusal;
+use auth_core::time::Rfc3339;
 use serde_json::json;
 
 impl Office<'_> {
@@ -34,6 +35,14 @@ impl Office<'_> {
         Ok(draft)
     }
 
+    /// That a time has not passed.
+    pub(super) fn is_to_come(&self, not_after: Option<Rfc3339>) -> Step<()> {
+        match not_after.is_some_and(|t| t.0.has_passed(self.now)) {
+            true => Err(Refused::invalid("not_after: has passed already").into()),
+            false => Ok(()),
+        }
+    }
+
     /// That whoever consents to administrative scopes has them.
     fn may_grant(&self, grant: &Grant, catalog: &Catalog) -> Step<()> {
         self.actor.has_all(&grant.scopes)?;
@@ -41,6 +50,7 @@ impl Office<'_> {
     }
 
     pub(super) async fn request_grant(&self, asked: RequestGrant, given: &Given) -> Step<Draft> {
+        self.is_to_come(asked.not_after)?;
         let bundle = self.client(&asked.client_id).await?;
         // A tenant is not told of another's clients, not even that they are there.
         let own = bundle.client.tenant.as_ref().is_none_or(|tenant| *tenant == asked.tenant);
@@ -71,10 +81,16 @@ impl Office<'_> {
     }
 
     pub(super) async fn change_grant(&self, asked: ChangeGrant, given: &Given) -> Step<Draft> {
+        self.is_to_come(asked.not_after.flatten())?;
         let was = self.grant(&asked.client_id, &asked.tenant).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let grant = grants::change(&self.actor, was.record.clone(), asked, &catalog)?;
         self.may_grant(&grant, &catalog)?;
+        let view = grants::view(&grant);
+        if view == grants::view(&was.record) {
+            self.matches(given, was.version)?;
+            return Ok(Draft::show(Done { view, version: Some(was.version), ..Done::default() }));
+        }
         self.changed_grant("changeGrant", Some(&was), grant, given)
     }
 

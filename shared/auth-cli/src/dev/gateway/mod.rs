@@ -15,11 +15,13 @@ use auth_core::records::Rate;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::settings::{HttpApiResponse, Settings};
 use auth_core::time::Timestamp;
+use auth_edge::answer::USAGE_KEY;
 use auth_edge::clock;
 use auth_edge::oauth::respond;
 use auth_edge::report::Sink as _;
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
+use auth_store::store::Wanted;
 use bytes::Bytes;
 use config::{Authorizer, Flavour, GatewayApi, IdentitySource, Native, Payload, Route};
 use events::Incoming;
@@ -254,9 +256,12 @@ impl Gateway {
                 Effect::ExplicitDeny => return refuse(Kind::AccessDenied { explicit: true }, &variables),
                 Effect::NoMatch => return refuse(Kind::AccessDenied { explicit: false }, &variables),
             }
-            if let Some((kind, wait)) =
-                output.get("usageIdentifierKey").and_then(Value::as_str).and_then(|key| self.meter(key))
-            {
+            let key = output.get("usageIdentifierKey").and_then(Value::as_str);
+            let rate = match key {
+                Some(key) => self.rate_of(key).await,
+                None => None,
+            };
+            if let Some((kind, wait)) = key.zip(rate).and_then(|(key, rate)| self.meter(key, rate)) {
                 variables.retry_after_seconds = wait;
                 self.note(&incoming, Some(route), "gateway", &Reason::new(Refusal::RateLimited, "over the usage plan"));
                 return refuse(kind, &variables);
@@ -418,9 +423,17 @@ impl Gateway {
         }
     }
 
-    /// Takes a request from the usage plan of a key; `None` if there is one left, or no plan.
-    fn meter(&self, key: &str) -> Option<(Kind, u64)> {
-        let rate = self.plans.get(key)?;
+    /// The usage plan of a key: what the client's record says now, as an administrator may have changed it.
+    async fn rate_of(&self, key: &str) -> Option<Rate> {
+        let client = key.strip_prefix(USAGE_KEY).and_then(|id| id.parse().ok());
+        let wanted = Wanted { client: client.as_ref(), ..Wanted::default() };
+        let fetched = self.gate.store.fetch(wanted, clock::now()).await.ok();
+        let record = fetched.and_then(|fetched| fetched.facts.client).filter(|_| client.is_some());
+        record.map_or_else(|| self.plans.get(key).copied(), |client| client.rate)
+    }
+
+    /// Takes a request from a usage plan; `None` if there is one left.
+    fn meter(&self, key: &str, rate: Rate) -> Option<(Kind, u64)> {
         let mut buckets = self.buckets.lock().ok()?;
         let (started, now) = (clock::start(), clock::now());
         let day = now.0.div_euclid(86_400);
