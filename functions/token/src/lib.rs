@@ -7,7 +7,7 @@ use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of};
 use auth_core::keyring::Keyring;
 use auth_core::records::Client;
 use auth_core::time::Timestamp;
-use auth_core::token::UnverifiedToken;
+use auth_core::token::{UnverifiedToken, VerifiedToken};
 use auth_edge::http_request::{HttpRequest, walk};
 use auth_edge::oauth::{Issued, OAuthError, Parameters, Refused, UnverifiedClient, client_authentication, respond};
 use auth_edge::report::{Report, Sink};
@@ -180,6 +180,25 @@ async fn authenticate(
     proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down).into())
 }
 
+/// The client that sends a token to be revoked or described, and the token, if it is one of ours and good (RFC 7009
+/// section 2.1, RFC 7662 section 2.1).
+async fn sent_token(
+    gate: &Gate,
+    http: &HttpRequest,
+    body: &[u8],
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<(Client, Option<VerifiedToken>), Stop> {
+    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
+    let unverified = client_authentication(&http.request, &parameters)?;
+    let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
+    let keyring = gate.keyring.get(now).await?;
+    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
+    let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) else { return Ok((client, None)) };
+    let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
+    Ok((client, token.verify(&keyring, &gate.expected(now)).ok()))
+}
+
 /// Revokes a token of the client's own (RFC 7009 section 2). A token that is not one, or not the client's, is
 /// answered alike: there is nothing to do.
 async fn revoke(
@@ -189,20 +208,13 @@ async fn revoke(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
-    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
-    let unverified = client_authentication(&http.request, &parameters)?;
-    let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
-    let keyring = gate.keyring.get(now).await?;
-    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
-    if let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) {
-        let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
-        if let Ok(token) = token.verify(&keyring, &gate.expected(now))
-            && token.client_id() == Some(&client.client_id)
-            && let Some(jti) = token.jti()
-        {
-            report.line.jti = Some(jti.to_string());
-            gate.store.revoke_token(jti, token.expires_at()).await?;
-        }
+    let (client, token) = sent_token(gate, http, body, now, report).await?;
+    if let Some(token) = token
+        && token.client_id() == Some(&client.client_id)
+        && let Some(jti) = token.jti()
+    {
+        report.line.jti = Some(jti.to_string());
+        gate.store.revoke_token(jti, token.expires_at()).await?;
     }
     Ok(respond(200, &json!({})))
 }
@@ -217,26 +229,22 @@ async fn introspect(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
-    let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
-    let unverified = client_authentication(&http.request, &parameters)?;
-    let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
-    let keyring = gate.keyring.get(now).await?;
-    let (_, caller) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
-    let worth = worth(gate, text, &caller, now, report).await?;
+    let (caller, token) = sent_token(gate, http, body, now, report).await?;
+    let worth = match token {
+        Some(token) => worth(gate, token, &caller, now, report).await?,
+        None => None,
+    };
     Ok(respond(200, &worth.unwrap_or_else(|| json!({"active": false}))))
 }
 
 /// What a caller is told of a token; `None` if it is not active, or not the caller's to ask for.
 async fn worth(
     gate: &Gate,
-    text: &str,
+    token: VerifiedToken,
     caller: &Client,
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Option<serde_json::Value>, Fault> {
-    let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) else { return Ok(None) };
-    let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
-    let Ok(token) = token.verify(&keyring, &gate.expected(now)) else { return Ok(None) };
     let wanted = Wanted {
         client: token.client_id(),
         tenant: token.tenant(),
