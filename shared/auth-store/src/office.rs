@@ -522,7 +522,7 @@ impl<'a> Office<'a> {
         }
     }
 
-    /// Writes down that something was refused. The answer does not hang on it.
+    /// Writes down that something was refused.
     async fn note_refusal(&self, command: &Command, refused: &Refused) {
         // What a holder tries in vain stands in the log. In the chain, which has one end, many could hold up everybody.
         let is_holder = matches!(self.actor.authority, Authority::Holder(_));
@@ -539,25 +539,14 @@ impl<'a> Office<'a> {
             Authority::Operator => client_of(command),
             Authority::Tenant(_) | Authority::Holder(_) => None,
         };
-        for tried in 0..TRIES {
-            if pause(tried).await.is_err() {
-                return;
-            }
-            let event = Event {
-                tenant: tenant.clone(),
-                action: command.name().to_owned(),
-                client_id: client_id.clone(),
-                subject: client_of(command).filter(|_| client_id.is_none()).map(|id| id.to_string()),
-                outcome: EntryOutcome::Refused,
-                why: Some(refused.text.clone()),
-                before: None,
-                after: None,
-            };
-            let draft = Draft { events: vec![event], ..Draft::default() };
-            if !matches!(self.write(&draft, None, &keyring).await, Ok(Written::Again)) {
-                return;
-            }
-        }
+        let event = Event {
+            subject: client_of(command).filter(|_| client_id.is_none()).map(|id| id.to_string()),
+            outcome: EntryOutcome::Refused,
+            why: Some(refused.text.clone()),
+            ..self.event(command.name(), tenant, client_id.as_ref())
+        };
+        // Whoever was refused is told so in any case.
+        let _ = self.write_surely(&Draft { events: vec![event], ..Draft::default() }, &keyring).await;
     }
 
     /// An event of this command that was done.
