@@ -401,12 +401,16 @@ fn consent_is_asked_for_given_changed_and_withdrawn_by_others_than_oneself() {
         let who = actor(Some("approver"));
         assert_eq!(grants::approve(&who, grant(state)).is_ok(), state == Requested, "approve what is {state:?}");
         assert_eq!(grants::revoke(&who, grant(state)).is_ok(), state != Revoked, "revoke what is {state:?}");
-        assert_eq!(grants::change(&who, grant(state), change(), &catalog()).is_ok(), state != Revoked, "{state:?}");
+        assert_eq!(
+            grants::change(&who, grant(state), change(), &catalog(), NOW).is_ok(),
+            state != Revoked,
+            "{state:?}"
+        );
         let oneself = actor(Some(own.as_str()));
         assert!(grants::approve(&oneself, grant(state)).is_err(), "nobody approves what is their own");
-        assert!(grants::change(&oneself, grant(state), change(), &catalog()).is_err(), "nor changes it");
+        assert!(grants::change(&oneself, grant(state), change(), &catalog(), NOW).is_err(), "nor changes it");
         let request = |client: &Client| match command("requestGrant", json!({"tenant": "acme", "client_id": "c"})) {
-            Command::RequestGrant(asked) => grants::request(asked, client, Some(&grant(state)), &catalog()),
+            Command::RequestGrant(asked) => grants::request(asked, client, Some(&grant(state)), &catalog(), NOW),
             _ => panic!(),
         };
         let client = in_state(ClientState::Active).0;
@@ -416,6 +420,22 @@ fn consent_is_asked_for_given_changed_and_withdrawn_by_others_than_oneself() {
         let gone = Client { state: ClientState::Deleted, ..client };
         for client in [multi, elsewhere, gone] {
             assert!(request(&client).is_err(), "{:?} of {:?}", client.kind, client.tenant);
+        }
+    }
+    for (sentence, not_after, due) in
+        [("this very second", "2027-01-15T08:00:00Z", false), ("the next", "2027-01-15T08:00:01Z", true)]
+    {
+        let fields = json!({"tenant": "acme", "client_id": "c", "not_after": not_after});
+        let Command::RequestGrant(asked) = command("requestGrant", fields.clone()) else { panic!() };
+        let Command::ChangeGrant(change) = command("changeGrant", fields) else { panic!() };
+        let client = in_state(ClientState::Active).0;
+        let ends = [
+            grants::request(asked, &client, None, &catalog(), NOW),
+            grants::change(&actor(Some("approver")), grant(Approved), change, &catalog(), NOW),
+            register(&[("not_after", json!(not_after))], &Authority::Operator).map(|made| made.grant.unwrap()),
+        ];
+        for end in ends {
+            assert_eq!(end.is_ok(), due, "a grant that ends {sentence}");
         }
     }
 }

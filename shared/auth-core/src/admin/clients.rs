@@ -1,13 +1,11 @@
 //! The life of a client: registered, approved, suspended, resumed, promoted, deleted.
 
 use super::command::{ApproveClient, ChangeClient, RegisterClient};
-use super::{Authority, Fresh, Refused, secrets};
+use super::{Authority, Fresh, Refused, secrets, to_come};
 use crate::api::{Api, Catalog, Mechanism};
 use crate::ids::{ApiName, ClientId, ClientKind, Environment, Label, RoleName};
 use crate::keyring::Keyring;
-use crate::records::{
-    Assignment, Client, ClientState, Contact, Grant, GrantState, GrantType, Rate, Registration, SelfSigning,
-};
+use crate::records::{Assignment, Client, ClientState, Grant, GrantState, GrantType, Rate, Registration, SelfSigning};
 use crate::secret::{SecretText, hex};
 use crate::time::Timestamp;
 use crate::token::MAX_LIFETIME_SECONDS;
@@ -84,6 +82,7 @@ pub fn register(
         }
     }
     known(catalog, &asked.apis, &asked.roles)?;
+    let not_after = to_come("not_after", asked.not_after, now)?;
     check_rate(asked.rate.as_ref())?;
     if asked.client_id.as_ref().is_some_and(|id| matches!(id.as_str(), "." | "..")) {
         return invalid("client_id: cannot be named in a path");
@@ -138,7 +137,7 @@ pub fn register(
         roles: asked.roles,
         skus: asked.skus,
         suppliers: asked.suppliers,
-        not_after: asked.not_after.map(|t| t.0),
+        not_after,
     });
     let registration = Registration {
         client_id,
@@ -419,10 +418,6 @@ pub fn promote(
     Ok(Equipped { client, registration, secrets })
 }
 
-fn contact(contact: &Contact) -> Value {
-    json!(contact)
-}
-
 /// What is shown of a client, and written into the audit: no secret, no digest.
 pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp) -> Value {
     let time = |time: Option<Timestamp>| time.map(Timestamp::to_rfc3339);
@@ -452,7 +447,7 @@ pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp
             .collect();
         let more = json!({
             "name": r.name, "sponsor": r.sponsor,
-            "contacts": {"business": contact(&r.business), "technical": contact(&r.technical)},
+            "contacts": {"business": r.business, "technical": r.technical},
             "account_manager": r.account_manager, "wanted_apis": r.wanted_apis, "assigned": assigned,
             "registered_at": r.registered_at.to_rfc3339(), "reason": r.reason,
             "promoted_from": r.promoted_from,

@@ -2,11 +2,11 @@
 
 use super::clients::known;
 use super::command::{ChangeGrant, RequestGrant};
-use super::{Actor, Authority, Refused};
+use super::{Actor, Authority, Refused, to_come};
 use crate::api::Catalog;
 use crate::ids::ClientKind;
 use crate::records::{Client, ClientState, Grant, GrantState};
-use crate::time::{Rfc3339, Timestamp};
+use crate::time::Timestamp;
 use serde_json::{Value, json};
 
 /// That whoever consents is not the one who is consented to. An operator at the command line is nobody's client.
@@ -23,13 +23,15 @@ pub fn not_ones_own(actor: &Actor, grant: &Grant) -> Result<(), Refused> {
 /// Asks for consent. What was revoked may be asked for again.
 ///
 /// # Errors
-/// If the client cannot have such a grant, or has one.
+/// If the client cannot have such a grant, or has one, or its end has passed.
 pub fn request(
     asked: RequestGrant,
     client: &Client,
     there: Option<&Grant>,
     catalog: &Catalog,
+    now: Timestamp,
 ) -> Result<Grant, Refused> {
+    let not_after = to_come("not_after", asked.not_after, now)?;
     known(catalog, &[], &asked.roles)?;
     match client.kind {
         _ if client.state == ClientState::Deleted => {
@@ -62,7 +64,7 @@ pub fn request(
         roles: asked.roles,
         skus: asked.skus,
         suppliers: asked.suppliers,
-        not_after: asked.not_after.map(|t| t.0),
+        not_after,
     })
 }
 
@@ -85,8 +87,14 @@ pub fn approve(actor: &Actor, mut grant: Grant) -> Result<Grant, Refused> {
 /// Changes what is consented to.
 ///
 /// # Errors
-/// If it was revoked, or names a role that there is not.
-pub fn change(actor: &Actor, mut grant: Grant, asked: ChangeGrant, catalog: &Catalog) -> Result<Grant, Refused> {
+/// If it was revoked, names a role that there is not, or an end that has passed.
+pub fn change(
+    actor: &Actor,
+    mut grant: Grant,
+    asked: ChangeGrant,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<Grant, Refused> {
     not_ones_own(actor, &grant)?;
     if grant.state == GrantState::Revoked {
         return Err(Refused::conflict("The grant was revoked. Due: request it again."));
@@ -97,7 +105,7 @@ pub fn change(actor: &Actor, mut grant: Grant, asked: ChangeGrant, catalog: &Cat
     grant.skus = asked.skus.unwrap_or(grant.skus);
     grant.suppliers = asked.suppliers.unwrap_or(grant.suppliers);
     if let Some(not_after) = asked.not_after {
-        grant.not_after = not_after.map(|Rfc3339(time)| time);
+        grant.not_after = to_come("not_after", not_after, now)?;
     }
     Ok(grant)
 }

@@ -2,14 +2,14 @@
 
 use super::command::{ImportKey, IssueKey};
 use super::secrets::MOST_OVERLAP_SECONDS;
-use super::{Fresh, Refused};
+use super::{Fresh, Refused, to_come};
 use crate::api::{Catalog, Mechanism};
 use crate::api_key::UnverifiedApiKey;
 use crate::ids::{ApiName, Environment, KeyId, Label, TenantId};
 use crate::keyring::Keyring;
 use crate::records::{ApiKey, Client, ClientState, Grant, GrantState, KeyLife, KeyListing, Replacement};
 use crate::secret::{Digest, DigestOf, SecretText};
-use crate::time::{Rfc3339, Timestamp};
+use crate::time::Timestamp;
 use serde_json::{Value, json};
 
 /// A key's two records.
@@ -75,13 +75,6 @@ fn granted(grant: Option<&Grant>, tenant: &TenantId) -> Result<(), Refused> {
     }
 }
 
-fn in_future(expires_at: Option<Rfc3339>, now: Timestamp) -> Result<Option<Timestamp>, Refused> {
-    match expires_at.map(|Rfc3339(time)| time) {
-        Some(time) if time.has_passed(now) => Err(Refused::invalid("expires_at: has passed already")),
-        time => Ok(time),
-    }
-}
-
 /// Issues a key. `place` is what [`place`] found.
 ///
 /// # Errors
@@ -97,7 +90,7 @@ pub fn issue(
 ) -> Result<(Key, SecretText), Refused> {
     let (tenant, apis) = place;
     granted(grant, &tenant)?;
-    let expires_at = in_future(asked.expires_at, now)?;
+    let expires_at = to_come("expires_at", asked.expires_at, now)?;
     let key = UnverifiedApiKey::issue(client.environment, fresh.key);
     let (prefix, last_four) = key.shown();
     let digest = key.digest(&keyring.pepper);

@@ -14,6 +14,7 @@ pub mod secrets;
 use crate::ids::{ClientId, Scope, TenantId};
 use crate::refusal::Refusal;
 use crate::secret::SecretText;
+use crate::time::{Rfc3339, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -100,6 +101,17 @@ impl fmt::Display for Refused {
     }
 }
 
+/// A time at which something is to end.
+///
+/// # Errors
+/// If it has passed; names the field.
+fn to_come(field: &str, time: Option<Rfc3339>, now: Timestamp) -> Result<Option<Timestamp>, Refused> {
+    match time.map(|Rfc3339(time)| time) {
+        Some(time) if time.has_passed(now) => Err(Refused::invalid(format!("{field}: has passed already"))),
+        time => Ok(time),
+    }
+}
+
 /// What was done: what to show, and the secrets in it, which are shown this once.
 #[derive(Clone, Default)]
 pub struct Done {
@@ -123,6 +135,11 @@ impl Done {
     /// Something to show.
     pub fn of(view: Value) -> Self {
         Self { view, ..Self::default() }
+    }
+
+    /// Something to show that has a version.
+    pub fn at(view: Value, version: u64) -> Self {
+        Self { view, version: Some(version), ..Self::default() }
     }
 
     /// All of it as one text, secrets included.

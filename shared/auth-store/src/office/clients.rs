@@ -73,13 +73,12 @@ impl Office<'_> {
         let view = clients::view(&client, registration.as_ref(), self.now);
         let event = self.event(action, was.chain(), Some(&client.client_id));
         draft.events.push(Event { before: Some(was.view(self.now)), after: Some(view.clone()), ..event });
-        draft.done = Done { view, version: Some(was.version + 1), ..Done::default() };
+        draft.done = Done::at(view, was.version + 1);
         Ok(draft)
     }
 
     pub(super) async fn register_client(&self, asked: RegisterClient, fresh: &Fresh) -> Step<Draft> {
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        self.is_to_come(asked.not_after)?;
         if let Some(tenant) = &asked.tenant {
             let there: Option<There<Tenant>> = self.one(&Key::tenant(tenant)).await?;
             there.ok_or_else(|| Refused::invalid(format!("tenant: there is no tenant {tenant}")))?;
@@ -165,7 +164,7 @@ impl Office<'_> {
     pub(super) async fn show_client(&self, asked: ShowClient) -> Step<Draft> {
         let bundle = self.client(&asked.client_id).await?;
         let view = bundle.view(self.now);
-        Ok(Draft::show(Done { view, version: Some(bundle.version), ..Done::default() }))
+        Ok(Draft::show(Done::at(view, bundle.version)))
     }
 
     /// The grants that a pack lists; a client of very many is told of the first.
@@ -252,7 +251,7 @@ impl Office<'_> {
         let view = clients::view(&changed.0, changed.1.as_ref(), self.now);
         if view == was.view(self.now) {
             self.matches(given, was.version)?;
-            return Ok(Draft::show(Done { view, version: Some(was.version), ..Done::default() }));
+            return Ok(Draft::show(Done::at(view, was.version)));
         }
         self.changed("changeClient", &was, changed.0, changed.1, given)
     }
@@ -289,7 +288,7 @@ impl Office<'_> {
         let event = self.event("deleteClient", was.chain(), Some(&asked.client_id));
         let why = asked.reason.map(|r| r.to_string());
         draft.events.push(Event { before: Some(before), after: Some(view.clone()), why, ..event });
-        draft.done = Done { view, version: Some(was.version + 1), ..Done::default() };
+        draft.done = Done::at(view, was.version + 1);
         Ok(draft)
     }
 

@@ -117,7 +117,7 @@ impl Office<'_> {
     pub(super) async fn show_customer(&self, asked: ShowCustomer, keyring: &Keyring) -> Step<Draft> {
         let (_, there) = self.customer(keyring, &asked.tenant, &asked.username).await?;
         let view = view(&there.record, Some(&asked.username));
-        Ok(Draft::show(Done { view, version: Some(there.version), ..Done::default() }))
+        Ok(Draft::show(Done::at(view, there.version)))
     }
 
     pub(super) async fn reset_customer(

@@ -12,7 +12,6 @@ use auth_core::api::Catalog;
 use auth_core::ids::{ClientId, TenantId};
 use auth_core::records::{Grant, Tenant};
 use auth_core::refusal::Refusal;
-use auth_core::time::Rfc3339;
 use serde_json::json;
 
 impl Office<'_> {
@@ -35,14 +34,6 @@ impl Office<'_> {
         Ok(draft)
     }
 
-    /// That a time has not passed.
-    pub(super) fn is_to_come(&self, not_after: Option<Rfc3339>) -> Step<()> {
-        match not_after.is_some_and(|t| t.0.has_passed(self.now)) {
-            true => Err(Refused::invalid("not_after: has passed already").into()),
-            false => Ok(()),
-        }
-    }
-
     /// That whoever consents to administrative scopes has them.
     fn may_grant(&self, grant: &Grant, catalog: &Catalog) -> Step<()> {
         self.actor.has_all(&grant.scopes)?;
@@ -50,7 +41,6 @@ impl Office<'_> {
     }
 
     pub(super) async fn request_grant(&self, asked: RequestGrant, given: &Given) -> Step<Draft> {
-        self.is_to_come(asked.not_after)?;
         let bundle = self.client(&asked.client_id).await?;
         // A tenant is not told of another's clients, not even that they are there.
         let own = bundle.client.tenant.as_ref().is_none_or(|tenant| *tenant == asked.tenant);
@@ -61,7 +51,7 @@ impl Office<'_> {
         tenant.ok_or_else(|| Refused::not_found("tenant", &asked.tenant))?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let was: Option<There<Grant>> = self.one(&Key::grant(&asked.client_id, &asked.tenant)).await?;
-        let grant = grants::request(asked, &bundle.client, was.as_ref().map(|w| &w.record), &catalog)?;
+        let grant = grants::request(asked, &bundle.client, was.as_ref().map(|w| &w.record), &catalog, self.now)?;
         if was.is_none() && given.if_match.is_some() {
             let text = "There is no such grant yet, of no version.".into();
             return Err(Refused { refusal: Refusal::PreconditionFailed, text }.into());
@@ -81,15 +71,14 @@ impl Office<'_> {
     }
 
     pub(super) async fn change_grant(&self, asked: ChangeGrant, given: &Given) -> Step<Draft> {
-        self.is_to_come(asked.not_after.flatten())?;
         let was = self.grant(&asked.client_id, &asked.tenant).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        let grant = grants::change(&self.actor, was.record.clone(), asked, &catalog)?;
+        let grant = grants::change(&self.actor, was.record.clone(), asked, &catalog, self.now)?;
         self.may_grant(&grant, &catalog)?;
         let view = grants::view(&grant);
         if view == grants::view(&was.record) {
             self.matches(given, was.version)?;
-            return Ok(Draft::show(Done { view, version: Some(was.version), ..Done::default() }));
+            return Ok(Draft::show(Done::at(view, was.version)));
         }
         self.changed_grant("changeGrant", Some(&was), grant, given)
     }
@@ -106,7 +95,7 @@ impl Office<'_> {
     pub(super) async fn show_grant(&self, asked: ShowGrant) -> Step<Draft> {
         let there = self.grant(&asked.client_id, &asked.tenant).await?;
         let view = grants::view(&there.record);
-        Ok(Draft::show(Done { view, version: Some(there.version), ..Done::default() }))
+        Ok(Draft::show(Done::at(view, there.version)))
     }
 
     pub(super) async fn list_grants(&self, asked: ListGrants) -> Step<Draft> {

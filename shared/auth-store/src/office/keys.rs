@@ -118,7 +118,7 @@ impl Office<'_> {
     pub(super) async fn show_key(&self, asked: ShowKey) -> Step<Draft> {
         let there = self.key(&asked.client_id, &asked.key_id).await?;
         let view = keys::view(&there.key, there.last_used, self.now);
-        Ok(Draft::show(Done { view, version: Some(there.record), ..Done::default() }))
+        Ok(Draft::show(Done::at(view, there.record)))
     }
 
     pub(super) async fn rotate_key(
@@ -175,7 +175,7 @@ impl Office<'_> {
         self.replace_key(&mut draft, "cancelKeyRotation", &old, &old_after)?;
         self.replace_key(&mut draft, "cancelKeyRotation", &new, &new_after)?;
         let view = keys::view(&old_after, old.last_used, self.now);
-        draft.done = Done { view, version: Some(old.record + 1), ..Done::default() };
+        draft.done = Done::at(view, old.record + 1);
         Ok(draft)
     }
 
@@ -186,7 +186,7 @@ impl Office<'_> {
         let mut draft = Draft::default();
         self.replace_key(&mut draft, "revokeKey", &was, &key)?;
         let view = keys::view(&key, was.last_used, self.now);
-        draft.done = Done { view, version: Some(was.record + 1), ..Done::default() };
+        draft.done = Done::at(view, was.record + 1);
         Ok(draft)
     }
 }

@@ -80,7 +80,7 @@ impl Office<'_> {
     pub(super) async fn show_tenant(&self, asked: ShowTenant) -> Step<Draft> {
         let (there, name) = self.tenant(&asked.tenant).await?;
         let view = view(&there.record, name.as_ref());
-        Ok(Draft::show(Done { view, version: Some(there.version), ..Done::default() }))
+        Ok(Draft::show(Done::at(view, there.version)))
     }
 
     pub(super) async fn set_tenant_apis(&self, asked: SetTenantApis, given: &Given) -> Step<Draft> {
