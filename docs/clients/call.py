@@ -6,30 +6,25 @@ import os
 import urllib.error
 import urllib.request
 
-URL = os.environ["COUNTERSIGN_URL"]
+
+def send(path, body, authorization, kind):
+    request = urllib.request.Request(os.environ["COUNTERSIGN_URL"] + path, data=body.encode())
+    request.add_header("Authorization", authorization)
+    request.add_header("Content-Type", kind)
+    return urllib.request.urlopen(request)
 
 
 def get_token():
-    credentials = f"{os.environ['CLIENT_ID']}:{os.environ['CLIENT_SECRET']}".encode()
-    request = urllib.request.Request(f"{URL}/oauth/token", data=b"grant_type=client_credentials")
-    request.add_header("Authorization", "Basic " + base64.b64encode(credentials).decode())
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["access_token"]
+    basic = base64.b64encode(f"{os.environ['CLIENT_ID']}:{os.environ['CLIENT_SECRET']}".encode()).decode()
+    form = "application/x-www-form-urlencoded"
+    return json.load(send("/oauth/token", "grant_type=client_credentials", f"Basic {basic}", form))["access_token"]
 
 
-def post(token, path, message):
-    request = urllib.request.Request(f"{URL}{path}", data=json.dumps(message).encode())
-    request.add_header("Authorization", f"Bearer {token}")
-    request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request) as answer:
-        return answer.status
-
-
-message = {"header": {"messageId": "m-1"}, "body": {}}
+message = json.dumps({"header": {"messageId": "m-1"}, "body": {}})
 try:
-    status = post(os.environ.get("TOKEN") or get_token(), "/messages/claim", message)
+    answer = send("/messages/claim", message, f"Bearer {os.environ.get('TOKEN') or get_token()}", "application/json")
 except urllib.error.HTTPError as refused:
     if refused.code != 401:
         raise
-    status = post(get_token(), "/messages/claim", message)
-print(status, end="")
+    answer = send("/messages/claim", message, f"Bearer {get_token()}", "application/json")
+print(answer.status, end="")
