@@ -303,8 +303,7 @@ async fn nobody_administers_what_is_anothers() {
 async fn nobody_hands_out_what_they_do_not_have() {
     let dev = Dev::demo();
     let operator = Desk::of(&dev, "operator").await;
-    let helper =
-        json!({"scopes": ["clients:read", "clients:write", "clients:approve", "roles:write", "secrets:write"]});
+    let helper = json!({"scopes": ["clients:read", "clients:write", "clients:approve", "roles:write", "secrets:write", "issuers:write"]});
     operator.done("PUT", "/admin/roles/helper", helper).await;
     let register = json!({"client_id": "helper", "name": "Helper", "contacts": partner("x")["contacts"], "apis": ["admin"],
         "kind": "multi_tenant", "internal": true, "roles": ["helper"]});
@@ -323,6 +322,38 @@ async fn nobody_hands_out_what_they_do_not_have() {
         ("APIs to itself", &helper, "PATCH", "/admin/clients/helper", json!({"apis": ["admin", "partner"]}), 403),
         ("roles to another", &helper, "PATCH", "/admin/clients/3pl-operator", json!({"roles": ["operator"]}), 403),
         ("what it has, to another", &helper, "PATCH", "/admin/clients/3pl-operator", json!({"roles": ["helper"]}), 200),
+        (
+            "keys to one with more",
+            &helper,
+            "PATCH",
+            "/admin/clients/operator",
+            json!({"jwks_uri": "https://helper.example/jwks.json"}),
+            403,
+        ),
+        (
+            "keys to itself",
+            &helper,
+            "PATCH",
+            "/admin/clients/helper",
+            json!({"jwks_uri": "https://helper.example/jwks.json"}),
+            403,
+        ),
+        (
+            "keys to a partner",
+            &helper,
+            "PATCH",
+            "/admin/clients/gains-reader",
+            json!({"jwks_uri": "https://partner.example/jwks.json"}),
+            200,
+        ),
+        (
+            "an issuer that others may trust",
+            &helper,
+            "PUT",
+            "/admin/issuers/mine",
+            json!({"issuer": "https://helper.example"}),
+            403,
+        ),
         ("a client with more", &helper, "POST", "/admin/clients", mighty, 403),
         ("the secret of one with more", &helper, "POST", "/admin/clients/operator/secrets/rotate", Value::Null, 403),
         ("the live client of one with more", &helper, "POST", "/admin/clients/operator/promote", Value::Null, 403),

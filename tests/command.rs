@@ -272,6 +272,7 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     let lines = [
         json!({"type": "tenant", "id": "initech", "apis": ["supplier", "storefront"]}),
         json!({"type": "role", "role": "lister", "scopes": ["products:list"]}),
+        json!({"type": "issuer", "name": "ci", "issuer": "https://ci.example.com"}),
         json!({"type": "client", "client_id": "old one", "client_secret_sha256": "fcf730b6d95236ecd3c9fc2d92d7b6b2bb061514961aec041d6c7a7192f592e4", "kind": "single_tenant", "tenant": "initech", "apis": ["supplier"]}),
         json!({"type": "grant", "client_id": "old one", "tenant": "initech", "state": "approved", "roles": ["lister"]}),
         json!({"type": "key", "sha256": "e9fe6fd49f3cbeb1c1a01a12c5a6a3c4b4a1a3a5a7a9abadafb1b3b5b7b9bbbd", "client_id": "old one", "tenant": "initech", "apis": ["supplier"]}),
@@ -281,17 +282,17 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let import = |input: &str, more: &str| operator.with(&words(&format!("import - {more}")), input);
     let dry = import(&text, "--dry-run");
-    assert!(dry.code == 0 && dry.said.contains("7 would be added"), "{} {}", dry.said, dry.complained);
+    assert!(dry.code == 0 && dry.said.contains("8 would be added"), "{} {}", dry.said, dry.complained);
     assert_eq!(operator.run("tenant show initech").code, 1, "nothing was written");
     let done = import(&text, "");
-    assert!(done.code == 0 && done.said.contains("7 added"), "{} {}", done.said, done.complained);
+    assert!(done.code == 0 && done.said.contains("8 added"), "{} {}", done.said, done.complained);
     // Known by no more than the SHA-256 of its secret.
     assert_eq!(token(&dev, "old one", "secret123").await, 200);
     let key = "ak_test_11223344556677889900aabbccddeeff";
     let headers = [("ApiKey", key), ("Content-Type", "application/json")];
     assert_eq!(dev.call("POST", "/Supplier/Products/List", &headers, r#"{"page":1}"#).await.status, 200);
     let again = import(&text, "--output json").json();
-    assert_eq!((&again["added"], &again["same"]), (&json!(0), &json!(7)), "{again}");
+    assert_eq!((&again["added"], &again["same"]), (&json!(0), &json!(8)), "{again}");
 
     let twice = "{\"type\":\"tenant\",\"id\":\"twice\",\"apis\":[]}\n".repeat(2);
     let twice = import(&twice, "--output json").json();
@@ -305,6 +306,7 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     assert_eq!((kinds("tenant"), kinds("key"), kinds("customer"), kinds("role")), (6, 6, 4, 7));
     let clients = dev.ready["demo"]["clients"].as_array().unwrap().len() + 1;
     assert_eq!(kinds("client"), clients);
+    assert_eq!(kinds("issuer"), 1);
     let same = import(&exported, "--output json").json();
     assert_eq!((&same["added"], &same["other"]), (&json!(0), &json!([])), "what is there is the same: {same}");
     let folder = harness::folder();
@@ -513,4 +515,74 @@ async fn each_way_to_end_has_its_number_and_its_words() {
     for (sentence, name, value, expected) in rows {
         assert_eq!(wrong(name, value), expected, "{sentence}");
     }
+}
+
+#[tokio::test]
+async fn a_client_is_given_keys_and_workloads_and_loses_them_again() {
+    let dev = Dev::demo();
+    let operator = Operator(&dev);
+    let folder = harness::folder();
+    let (private, public) = crate::standards::pair(auth_core::jws::Algorithm::ES256, "k1");
+    let file = |name: &str, keys: Value| {
+        let path = folder.join(name);
+        std::fs::write(&path, json!({ "keys": keys }).to_string()).unwrap();
+        path.display().to_string()
+    };
+    let good = file("good.json", json!([public]));
+    let rows = [
+        ("a private key", file("private.json", json!([private])), "jwks.keys[0].d: a private member"),
+        ("an HMAC key", file("hmac.json", json!([{"kty": "oct", "kid": "k", "alg": "HS256", "k": "AA"}])), "kty"),
+        ("no key", file("none.json", json!([])), "jwks.keys: 1 to 10"),
+        ("one name twice", file("twice.json", json!([public, public])), "jwks.keys[1].kid"),
+    ];
+    for (sentence, path, complaint) in rows {
+        let ended = operator.run(&format!("client change insurer --jwks {path}"));
+        assert!(ended.code == 1 && ended.complained.contains(complaint), "{sentence}: {}", ended.complained);
+    }
+    let rows = [
+        ("http", "--jwks-uri http://keys.example.com/", 2, "must be an https URL"),
+        ("an address", "--jwks-uri https://127.0.0.1/", 2, "must be an https URL"),
+        ("an issuer that nobody trusts", "--workload 'https://ci.example.com main'", 1, "is not trusted here"),
+    ];
+    for (sentence, option, code, complaint) in rows {
+        let ended = operator.run(&format!("client change insurer {option}"));
+        assert!(ended.code == code && ended.complained.contains(complaint), "{sentence}: {}", ended.complained);
+    }
+    let changed = operator.json(&format!("client change insurer --jwks {good}"));
+    assert_eq!(changed["jwks"]["keys"][0]["kid"], "k1");
+    operator.done("issuer set ci --issuer https://ci.example.com");
+    assert_eq!(operator.run("issuer set other --issuer https://ci.example.com").code, 1, "one name for one issuer");
+    let changed = operator.json("client change insurer --workload 'https://ci.example.com main'");
+    assert_eq!(changed["workload_identities"], json!([{"issuer": "https://ci.example.com", "subject": "main"}]));
+    assert_eq!(changed["jwks"]["keys"][0]["kid"], "k1", "what is not named stays");
+    let changed = operator.json("client change insurer --jwks-uri https://keys.example.com/");
+    assert_eq!((&changed["jwks"], &changed["jwks_uri"]), (&json!(null), &json!("https://keys.example.com/")));
+    let changed = operator.json("client change insurer --no-keys --no-workloads");
+    assert_eq!((&changed["jwks_uri"], &changed["workload_identities"]), (&json!(null), &json!([])));
+
+    // A client that needs no secret gets none; its live client does, because nothing of a test client proves it.
+    let contact = "'Ann <ann@parts.example>'";
+    let register = format!(
+        "client register Keyed --client-id keyed --tenant acme --api partner --scope sku:read --jwks {good} \
+         --business-contact {contact} --technical-contact {contact}"
+    );
+    operator.done(&register);
+    operator.done("grant approve keyed --tenant acme");
+    let pack = operator.json("client approve keyed");
+    assert_eq!(pack["client_secret"], json!(null), "{pack}");
+    let claims = json!({"iss": "keyed", "sub": "keyed", "aud": dev.ready["issuer"], "jti": "1",
+        "exp": crate::standards::now() + 60});
+    let assertion = crate::standards::signed(&private, "JWT", &claims);
+    let parameters = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", &assertion),
+    ];
+    assert_eq!(crate::standards::post(&dev, "/oauth/token", &parameters).await.status, 200);
+    assert!(operator.json("client promote keyed")["client_secret"].is_string());
+    assert!(operator.done("issuer list").said.contains("https://ci.example.com"));
+    operator.done("issuer delete ci --yes");
+    assert_eq!(operator.run("issuer delete ci --yes").code, 1, "there is none any more");
+    assert!(operator.done("audit query").said.contains("issuer ci"));
+    std::fs::remove_dir_all(folder).unwrap();
 }

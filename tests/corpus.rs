@@ -73,7 +73,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         token: auth_core::api::TokenSettings::default(),
         operations,
     };
-    let catalog = Catalog { apis: [(api.name.clone(), api)].into(), roles: HashMap::new().into_iter().collect() };
+    let catalog = Catalog { apis: [(api.name.clone(), api)].into(), ..Catalog::default() };
     let request = Request { method: "GET".into(), path: "/orders".into(), ..Request::default() };
     let deployment = Deployment { environment: Environment::Live, now };
     let facts = |client: &str, tenant: &str| {

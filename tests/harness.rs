@@ -229,8 +229,20 @@ impl Answer {
 
 /// One request, written to the socket byte for byte, so that nothing is tidied up on the way.
 pub(crate) async fn raw(url: &str, method: &str, path: &str, headers: &[(String, Vec<u8>)], body: &[u8]) -> Answer {
+    raw_at(url, "localhost", method, path, headers, body).await
+}
+
+/// The same, to a host of this name.
+pub(crate) async fn raw_at(
+    url: &str,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(String, Vec<u8>)],
+    body: &[u8],
+) -> Answer {
     let mut stream = tokio::net::TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").into_bytes();
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n").into_bytes();
     for (name, value) in headers {
         request.extend_from_slice(name.as_bytes());
         request.extend_from_slice(b": ");

@@ -6,11 +6,13 @@ use crate::proxy::{Loss, Proxy};
 use auth_core::admin::command::Command;
 use auth_core::admin::{Actor, Authority, Done, Refused};
 use auth_core::audit::AuditLine;
+use auth_core::client_authentication::UnverifiedClient;
 use auth_core::ids::ClientId;
 use auth_core::secret::SecretText;
 use auth_core::time::Timestamp;
 use auth_store::Fault;
 use auth_store::aws::Aws;
+use auth_store::client_proof::Asking;
 use auth_store::gate::Gate;
 use auth_store::office::{Given, Office, Once};
 use auth_store::store::{Freshness, Store};
@@ -62,9 +64,10 @@ impl Place {
     /// Whether a secret proves the client at a time.
     async fn proves(&self, client: &str, secret: &SecretText, at: Timestamp) -> bool {
         let keyring = self.gate.keyring.get(at).await.unwrap();
-        let pairs = [(client.parse::<ClientId>().unwrap(), secret.clone())];
+        let claimed = UnverifiedClient::Secret(vec![(client.parse::<ClientId>().unwrap(), secret.clone())]);
+        let asking = Asking { tenant: None, address: "192.0.2.1", audiences: &[] };
         let mut line = AuditLine::new("token", at, "r");
-        self.gate.prove_client(&keyring, &pairs, None, "192.0.2.1", at, &mut line).await.unwrap().is_ok()
+        self.gate.prove_client(&keyring, &claimed, asking, at, &mut line).await.unwrap().is_ok()
     }
 
     async fn is_whole(&self, tenant: Option<&str>) -> bool {

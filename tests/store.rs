@@ -85,7 +85,7 @@ async fn what_is_written_is_read_at_once(engine: &Engine) {
     assert_eq!(facts.tenant.unwrap().id, subject.tenant);
     assert_eq!(facts.grant.unwrap().scopes[0].as_str(), "a:read");
     let found = store.fetch(Wanted { key: Some(&digest), ..Wanted::default() }, NOW).await.unwrap();
-    assert_eq!(found.key.unwrap().key_id.as_str(), "key-1");
+    assert_eq!(found.facts.key.unwrap().key_id.as_str(), "key-1");
     let last: ClientId = "other-129".parse().unwrap();
     let wanted = Wanted { client: Some(&last), tenant: Some(&subject.tenant), ..Wanted::default() };
     assert!(store.fetch(wanted, NOW).await.unwrap().facts.grant.is_some());

@@ -190,7 +190,8 @@ async fn each_route_is_one_that_its_function_serves_and_refuses() {
         &token::METADATA_PATHS,
         &[token::REVOKE_PATH, token::INTROSPECT_PATH, token::JWKS_PATH],
     ];
-    let served = paths.concat().into_iter().map(|path| (path.to_owned(), "token"));
+    let of_resources = [token::RESOURCE_PATH.to_owned(), format!("{}/{{proxy+}}", token::RESOURCE_PATH)];
+    let served = paths.concat().into_iter().map(str::to_owned).chain(of_resources).map(|path| (path, "token"));
     let of_holders = [admin::SELF_PATH.to_owned(), format!("{}/{{proxy+}}", admin::SELF_PATH)];
     let served = served.chain([(login::LOGIN_PATH.to_owned(), "login")]);
     let served: BTreeMap<String, &str> = served.chain(of_holders.map(|path| (path, "admin"))).collect();

@@ -11,6 +11,7 @@ use auth_edge::header;
 use auth_edge::http_request::HttpRequest;
 use auth_edge::oauth::{OAuthError, basic_client};
 use auth_edge::report::Report;
+use auth_store::client_proof::Asking;
 use http::Response;
 use serde_json::{Map, Value};
 
@@ -83,11 +84,11 @@ async fn client(desk: &Desk<'_>, http: &HttpRequest, now: Timestamp, report: &mu
         Err(refused) => return Err(Problem::invalid(refused.why).into()),
     };
     let keyring = desk.gate.keyring.get(now).await?;
-    let address = http.source_ip.as_deref().unwrap_or_default();
-    let proven = desk.gate.prove_client(&keyring, &unverified.pairs, None, address, now, &mut report.line).await?;
+    let asking = Asking { tenant: None, address: http.source_ip.as_deref().unwrap_or_default(), audiences: &[] };
+    let proven = desk.gate.prove_client(&keyring, &unverified, asking, now, &mut report.line).await?;
     match proven {
-        Ok((_, client)) => Ok(client.client_id),
-        Err(not) => Err(not.wait.map_or_else(|| not_proven(not.why), Problem::slow_down).into()),
+        Ok(proven) => Ok(proven.client.client_id),
+        Err(not) => Err(not.wait.map_or_else(|| not_proven(&not.why), Problem::slow_down).into()),
     }
 }
 

@@ -1,22 +1,32 @@
 //! The authorization server's endpoints: tokens, revocation, metadata, keys.
 
+mod exchange;
+mod metadata;
+
 use auth_core::admin::operations::MAY_INTROSPECT;
+use auth_core::api::Found;
+use auth_core::client_authentication::UnverifiedClient;
 use auth_core::decision::{Rights, Trail, establish_token};
 use auth_core::ids::ClientKind;
-use auth_core::issue::{Asked, NotIssued, plan_for_client, tenant_of};
-use auth_core::keyring::Keyring;
+use auth_core::issue::{Asked, NotIssued, Plan, plan_for_client, tenant_of};
 use auth_core::records::Client;
 use auth_core::time::Timestamp;
 use auth_core::token::{UnverifiedToken, VerifiedToken};
 use auth_edge::http_request::{HttpRequest, walk};
-use auth_edge::oauth::{Issued, OAuthError, Parameters, Refused, UnverifiedClient, client_authentication, respond};
+use auth_edge::oauth::{Issued, OAuthError, Parameters, Refused, client_authentication, respond};
 use auth_edge::report::{Report, Sink};
 use auth_store::Fault;
+use auth_store::client_proof::{Asking, Proven};
 use auth_store::gate::Gate;
-use auth_store::store::{Fetched, Wanted};
-use http::{HeaderValue, Response, header};
+use auth_store::store::Wanted;
+use exchange::exchange;
+use http::Response;
 use lambda_http::request::LambdaRequest;
+use metadata::public;
 use serde_json::json;
+
+pub use exchange::{API_KEY_TYPE, TOKEN_EXCHANGE};
+pub use metadata::{METADATA_PATHS, RESOURCE_PATH};
 
 /// Where tokens are issued; the second path is that of a system whose clients move in unchanged.
 pub const TOKEN_PATHS: [&str; 2] = ["/oauth/token", "/AuthServer/api/Token"];
@@ -26,11 +36,9 @@ pub const REVOKE_PATH: &str = "/oauth/revoke";
 pub const INTROSPECT_PATH: &str = "/oauth/introspect";
 /// The public keys (RFC 7517).
 pub const JWKS_PATH: &str = "/.well-known/jwks.json";
-/// The metadata (RFC 8414), and the same for clients of OpenID Connect discovery.
-pub const METADATA_PATHS: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
 
 /// The parameters that are read; others are ignored (RFC 6749 section 3.2).
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 18] = [
     "grant_type",
     "scope",
     "resource",
@@ -43,10 +51,13 @@ const KNOWN: [&str; 12] = [
     "client_assertion",
     "client_assertion_type",
     "token",
+    "authorization_details",
+    "subject_token",
+    "subject_token_type",
+    "actor_token",
+    "actor_token_type",
+    "requested_token_type",
 ];
-
-/// How long a verifier may keep the keys and the metadata, in seconds.
-const METADATA_MAX_AGE: &str = "public, max-age=300";
 
 /// Why a request gets no token.
 enum Stop {
@@ -74,6 +85,10 @@ impl From<NotIssued> for Stop {
                 Refused::new(OAuthError::UnauthorizedClient, "The client may not use this grant type.")
             }
             NotIssued::InvalidRequest(text) => Refused::new(OAuthError::InvalidRequest, text),
+            NotIssued::InvalidDetails => Refused::new(
+                OAuthError::InvalidDetails,
+                "authorization_details are not understood, or more than is granted.",
+            ),
             NotIssued::InvalidScope => Refused::new(OAuthError::InvalidScope, "A scope is malformed or not granted."),
             NotIssued::InvalidTarget(text) => Refused::new(OAuthError::InvalidTarget, text),
         })
@@ -101,7 +116,21 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
             }
             "GET" if is(&METADATA_PATHS) => {
                 report.line.kind = "metadata";
-                Ok(public(&metadata(&gate.issuer, gate.keyring.get(now).await?.as_ref())))
+                let (keyring, catalog) = (gate.keyring.get(now).await?, gate.store.fresh_catalog(now).await?);
+                Ok(public(&metadata::server(&gate.issuer, &keyring, &catalog)))
+            }
+            "GET" if path.starts_with(RESOURCE_PATH) => {
+                report.line.kind = "metadata";
+                let host = match http.request.header("host") {
+                    Found::One(host) => Some(host),
+                    _ => None,
+                };
+                let rest = path.strip_prefix(RESOURCE_PATH).unwrap_or_default();
+                let catalog = gate.store.fresh_catalog(now).await?;
+                let said = metadata::resource(&gate.issuer, host, rest, &catalog);
+                said.map(|said| public(&said)).ok_or_else(|| {
+                    Refused::new(OAuthError::NotFound, "No API is known under this address or name.").into()
+                })
             }
             _ if is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH => {
                 Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
@@ -125,59 +154,108 @@ async fn token(
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
     let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
-    let unverified = client_authentication(&http.request, &parameters)?;
     let asked = Asked {
         tenant: parameters.alias("tpl", "tenant")?,
         scope: parameters.get("scope"),
         resource: parameters.alias("resource", "audience")?,
         user_login: parameters.get("user_login"),
+        details: parameters.get("authorization_details"),
     };
-    match parameters.get("grant_type") {
-        Some("client_credentials") => {}
-        Some(_) => {
-            return Err(Refused::new(OAuthError::UnsupportedGrantType, "Only client_credentials is offered.").into());
+    // A client that does not say who it is, is told that first; an exchange needs no client.
+    let is_exchange = parameters.get("grant_type") == Some(TOKEN_EXCHANGE);
+    let unverified = if is_exchange { None } else { Some(client_authentication(&http.request, &parameters)?) };
+    match (parameters.get("grant_type"), unverified) {
+        (Some("client_credentials"), Some(unverified)) => {
+            let issued = client_credentials(gate, http, &unverified, asked, now, report).await?;
+            Ok(issued.response(parameters.format, asked.scope.is_some()))
         }
-        None => return Err(Refused::new(OAuthError::InvalidRequest, "grant_type is missing.").into()),
+        (Some(TOKEN_EXCHANGE), _) => exchange(gate, http, &parameters, asked, now, report).await,
+        (Some(_), _) => {
+            let offered = "Offered are client_credentials and token exchange (RFC 8693).";
+            Err(Refused::new(OAuthError::UnsupportedGrantType, offered).into())
+        }
+        (None, _) => Err(Refused::new(OAuthError::InvalidRequest, "grant_type is missing.").into()),
     }
+}
 
+async fn client_credentials(
+    gate: &Gate,
+    http: &HttpRequest,
+    unverified: &UnverifiedClient<'_>,
+    asked: Asked<'_>,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Issued, Stop> {
+    let Proven { fetched, client, once } = authenticate(gate, unverified, asked, http, now, report).await?;
+    let tenant = tenant_of(&client, asked)?;
+    let more = async {
+        match (&tenant, &fetched.facts.tenant) {
+            (Some(wanted), Some(have)) if *wanted == have.id => Ok(None),
+            (None, _) => Ok(None),
+            // Only the client's record says which tenant this is about.
+            _ => {
+                let wanted = Wanted { client: Some(&client.client_id), tenant: tenant.as_ref(), ..Wanted::default() };
+                gate.store.fetch(wanted, now).await.map(Some)
+            }
+        }
+    };
+    // The second and last trip, whatever is in it.
+    let (spent, more) = tokio::join!(gate.spend(once.as_ref(), &report.line), more);
+    unspent(spent?)?;
+    let fetched = more?.unwrap_or(fetched);
+    let catalog = gate.store.catalog_for(&fetched).await?;
+    let plan = plan_for_client(fetched.facts, tenant.as_ref(), asked, &catalog, gate.deployment(now))?;
+    sign(gate, plan, now, report).await
+}
+
+/// Signs a token, and says so in the audit line.
+async fn sign(gate: &Gate, plan: Plan, now: Timestamp, report: &mut Report) -> Result<Issued, Stop> {
     let keyring = gate.keyring.get(now).await?;
     report.line.keyring_age_days = Some(keyring.age_days(now));
-    let (fetched, client) = authenticate(gate, &keyring, &unverified, asked, http, now, report).await?;
-    let tenant = tenant_of(&client, asked)?;
-    let fetched = match (&tenant, &fetched.facts.tenant) {
-        (Some(wanted), Some(have)) if *wanted == have.id => fetched,
-        (None, _) => fetched,
-        // The second and last trip: only the client's record says which tenant this is about.
-        _ => {
-            let wanted = Wanted { client: Some(&client.client_id), tenant: tenant.as_ref(), ..Wanted::default() };
-            gate.store.fetch(wanted, now).await?
-        }
-    };
-    let catalog = gate.store.catalog_for(&fetched).await?;
-    let deployment = gate.deployment(now);
-    let plan = plan_for_client(fetched.facts, tenant.as_ref(), asked, &catalog, deployment)?;
     report.line.tenant = plan.tenant().map(ToString::to_string);
     report.line.user_login = plan.user_login().map(ToString::to_string);
     report.line.scope = Some(plan.scope());
-    let issued =
-        Issued::sign(plan, &keyring, &gate.issuer, deployment, &mut report.line).map_err(|e| Fault(e.to_string()))?;
-    Ok(issued.response(parameters.format, asked.scope.is_some()))
+    let signed = Issued::sign(plan, &keyring, &gate.issuer, gate.deployment(now), &mut report.line);
+    signed.map_err(|e| Fault(e.to_string()).into())
 }
 
-/// Proves who the client is.
+/// Proves who the client is. What it gives for that may have one use, which is still to be spent.
 async fn authenticate(
     gate: &Gate,
-    keyring: &Keyring,
-    unverified: &UnverifiedClient,
+    unverified: &UnverifiedClient<'_>,
     asked: Asked<'_>,
     http: &HttpRequest,
     now: Timestamp,
     report: &mut Report,
-) -> Result<(Fetched, Client), Stop> {
+) -> Result<Proven, Stop> {
+    let keyring = gate.keyring.get(now).await?;
     let named = asked.tenant.and_then(|t| t.parse().ok());
-    let address = http.source_ip.as_deref().unwrap_or_default();
-    let proven = gate.prove_client(keyring, &unverified.pairs, named.as_ref(), address, now, &mut report.line).await?;
+    let endpoints = TOKEN_PATHS.map(|path| format!("{}{path}", gate.issuer));
+    let asking = Asking {
+        tenant: named.as_ref(),
+        address: http.source_ip.as_deref().unwrap_or_default(),
+        audiences: &[&gate.issuer, &endpoints[0], &endpoints[1]],
+    };
+    let proven = gate.prove_client(&keyring, unverified, asking, now, &mut report.line).await?;
     proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down).into())
+}
+
+fn unspent(spent: bool) -> Result<(), Refused> {
+    if spent { Ok(()) } else { Err(Refused::invalid_client("the assertion was used before")) }
+}
+
+/// The client that a request comes from, proven.
+async fn proven_client(
+    gate: &Gate,
+    http: &HttpRequest,
+    parameters: &Parameters,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Client, Stop> {
+    let unverified = client_authentication(&http.request, parameters)?;
+    let proven = authenticate(gate, &unverified, Asked::default(), http, now, report).await?;
+    unspent(gate.spend(proven.once.as_ref(), &report.line).await?)?;
+    Ok(proven.client)
 }
 
 /// The client that sends a token to be revoked or described, and the token, if it is one of ours and good (RFC 7009
@@ -190,10 +268,8 @@ async fn sent_token(
     report: &mut Report,
 ) -> Result<(Client, Option<VerifiedToken>), Stop> {
     let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
-    let unverified = client_authentication(&http.request, &parameters)?;
+    let client = proven_client(gate, http, &parameters, now, report).await?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
-    let keyring = gate.keyring.get(now).await?;
-    let (_, client) = authenticate(gate, &keyring, &unverified, Asked::default(), http, now, report).await?;
     let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) else { return Ok((client, None)) };
     let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
     Ok((client, token.verify(&keyring, &gate.expected(now)).ok()))
@@ -250,6 +326,7 @@ async fn worth(
         tenant: token.tenant(),
         jti: token.jti(),
         login_ref: token.login_ref(),
+        key: token.key_ref(),
         ..Wanted::default()
     };
     let fetched = gate.store.fetch(wanted, now).await?;
@@ -285,36 +362,10 @@ async fn worth(
         "environment": rights.environment(),
         "username": rights.user_login(),
         "customer_id": rights.customer_id(),
+        "authorization_details": Some(rights.details()).filter(|details| !details.is_empty()),
     });
     if let Some(members) = told.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }
     Ok(Some(told))
-}
-
-fn metadata(issuer: &str, keyring: &Keyring) -> serde_json::Value {
-    let algorithms: Vec<&str> = keyring.algorithms().into_iter().map(|a| a.as_str()).collect();
-    let methods = ["client_secret_basic", "client_secret_post"];
-    json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{issuer}{}", TOKEN_PATHS[0]),
-        "jwks_uri": format!("{issuer}{JWKS_PATH}"),
-        "revocation_endpoint": format!("{issuer}{REVOKE_PATH}"),
-        "introspection_endpoint": format!("{issuer}{INTROSPECT_PATH}"),
-        "introspection_endpoint_auth_methods_supported": methods,
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": algorithms,
-        "token_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
-    })
-}
-
-/// A document that anybody may read and keep for a while.
-fn public(document: &serde_json::Value) -> Response<String> {
-    let mut response = respond(200, document);
-    response.headers_mut().remove(header::PRAGMA);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(METADATA_MAX_AGE));
-    response
 }

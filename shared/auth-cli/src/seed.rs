@@ -2,20 +2,23 @@
 
 use crate::trouble::{Trouble, broken};
 use auth_core::admin::apis::server_url;
+use auth_core::admin::command::SetIssuer;
 use auth_core::admin::keys;
 use auth_core::api::{Api, TokenSettings};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::ids::{
-    ApiName, ClientId, ClientKind, CustomerId, Environment, KeyId, RoleName, Scope, SkuPattern, SupplierCode, TenantId,
-    Username,
+    ApiName, ClientId, ClientKind, CustomerId, Environment, IssuerName, KeyId, RoleName, Scope, SkuPattern,
+    SupplierCode, TenantId, Username,
 };
+use auth_core::jwk::register_set;
 use auth_core::keyring::Keyring;
 use auth_core::openapi;
 use auth_core::password::StoredPassword;
 use auth_core::records::{
-    ActiveState, ApiKey, Client, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate, SealedSecret,
-    SelfSigning, StoredSecret, Tenant,
+    ActiveState, ApiKey, Client, ClientKeys, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate,
+    SealedSecret, SelfSigning, StoredSecret, Tenant, WorkloadIdentity,
 };
+use auth_core::remote::HttpsUrl;
 use auth_core::secret::{Digest, DigestOf, SecretText, base64url};
 use auth_core::time::{Rfc3339, Timestamp};
 use auth_edge::clock;
@@ -38,6 +41,8 @@ pub(crate) struct Seed {
     pub(crate) apis: Vec<SeedApi>,
     #[serde(default)]
     pub(crate) roles: Vec<SeedRole>,
+    #[serde(default)]
+    pub(crate) issuers: Vec<SeedIssuer>,
     #[serde(default)]
     pub(crate) tenants: Vec<SeedTenant>,
     #[serde(default)]
@@ -68,6 +73,15 @@ pub(crate) struct SeedRole {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct SeedIssuer {
+    name: IssuerName,
+    issuer: HttpsUrl,
+    /// A JWK set, or the file of one: then nothing is fetched.
+    jwks: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SeedTenant {
     pub(crate) id: TenantId,
     pub(crate) apis: Vec<ApiName>,
@@ -91,6 +105,11 @@ pub(crate) struct SeedClient {
     environment: Option<Environment>,
     #[serde(default = "active_client")]
     state: ClientState,
+    /// A JWK set, or the file of one.
+    jwks: Option<Value>,
+    jwks_uri: Option<HttpsUrl>,
+    #[serde(default)]
+    workload_identities: Vec<WorkloadIdentity>,
     #[serde(default)]
     pub(crate) self_signing: bool,
     pub(crate) signing_secret: Option<SecretText>,
@@ -178,7 +197,15 @@ impl Seed {
     pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| Trouble::Usage(format!("{name}: {e}")))?;
-        Self::parse(&text, &name)
+        let mut seed = Self::parse(&text, &name)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let issuers = seed.issuers.iter_mut().map(|issuer| &mut issuer.jwks);
+        for jwks in issuers.chain(seed.clients.iter_mut().map(|client| &mut client.jwks)).flatten() {
+            if let Value::String(file) = jwks {
+                *jwks = Source::read(&folder.join(file))?.document;
+            }
+        }
+        Ok(seed)
     }
 
     /// Reads JSON or YAML.
@@ -225,6 +252,8 @@ impl Seed {
         once("apis", "name", self.apis.iter().map(|a| &a.name))?;
         once("apis", "audience", self.apis.iter().filter_map(|a| a.audience.as_ref()))?;
         once("roles", "name", self.roles.iter().map(|r| &r.name))?;
+        once("issuers", "name", self.issuers.iter().map(|i| &i.name))?;
+        once("issuers", "issuer", self.issuers.iter().map(|i| &i.issuer))?;
         once("tenants", "id", self.tenants.iter().map(|t| &t.id))?;
         once("clients", "client_id", self.clients.iter().map(|c| &c.client_id))?;
         once("api_keys", "key", self.api_keys.iter().filter_map(|k| Some(k.key.as_ref()?.expose())))?;
@@ -265,6 +294,13 @@ impl Seed {
             }
             if client.previous_secrets.len() > 1 {
                 return Err(format!("{place}.previous_secrets: one at most; two secrets are live during a rotation"));
+            }
+            if client.jwks.is_some() && client.jwks_uri.is_some() {
+                return Err(format!("{place}.jwks, jwks_uri: one of the two"));
+            }
+            let is_trusted = |w: &&WorkloadIdentity| !is_whole || self.issuers.iter().any(|i| i.issuer == w.issuer);
+            if let Some(other) = client.workload_identities.iter().find(|w| !is_trusted(w)) {
+                return Err(format!("{place}.workload_identities: no issuer {}", other.issuer));
             }
             known_roles(place.clone(), &client.roles)?;
             once(&format!("{place}.grants"), "tenant", client.grants.iter().map(|g| &g.tenant))?;
@@ -558,6 +594,11 @@ pub(crate) fn rows(seed: &Seed, keyring: &Keyring) -> Result<Vec<Row>, Trouble> 
 /// The rows of the seed but for APIs and roles, in the order in which they need one another.
 pub(crate) fn rows_and_made(seed: &Seed, keyring: &Keyring, made: &mut Vec<Made>) -> Result<Vec<Row>, Trouble> {
     let mut rows = Vec::new();
+    for SeedIssuer { name, issuer, jwks } in &seed.issuers {
+        let asked = SetIssuer { name: name.clone(), issuer: issuer.clone(), jwks: jwks.clone() };
+        let issuer = auth_core::admin::clients::issuer(asked);
+        rows.push(Row::issuer(issuer.map_err(|e| Trouble::Usage(format!("issuers: {name}: {e}")))?));
+    }
     for tenant in &seed.tenants {
         let record = Tenant { id: tenant.id.clone(), apis: tenant.apis.clone(), state: tenant.state };
         rows.push(Row::tenant(record, None));
@@ -632,18 +673,25 @@ fn client_row(
     let id = &client.client_id;
     let wrong = |what: &str| Trouble::Usage(format!("client {id}: {what}"));
     let kind = DigestOf::ClientSecret(id.as_str());
+    let keys = match (&client.jwks, &client.jwks_uri) {
+        (Some(jwks), _) => Some(ClientKeys::Jwks(register_set(jwks).map_err(|why| wrong(&format!("jwks.{why}")))?)),
+        (None, Some(uri)) => Some(ClientKeys::JwksUri(uri.clone())),
+        (None, None) => None,
+    };
+    let needs_no_secret = keys.is_some() || !client.workload_identities.is_empty();
     let made_now;
     let (digest, secret) = match (&client.client_secret, &client.client_secret_sha256) {
         (Some(_), Some(_)) => return Err(wrong("one of client_secret and client_secret_sha256")),
-        (Some(secret), None) => (Digest::of(&keyring.pepper, kind, secret.expose()), Some(secret)),
+        (Some(secret), None) => (Some(Digest::of(&keyring.pepper, kind, secret.expose())), Some(secret)),
         (None, Some(sha256)) => {
             let digest = Digest::of_sha256(&keyring.pepper, kind, sha256);
-            (digest.ok_or_else(|| wrong("client_secret_sha256 has 64 hex digits"))?, None)
+            (Some(digest.ok_or_else(|| wrong("client_secret_sha256 has 64 hex digits"))?), None)
         }
+        (None, None) if needs_no_secret => (None, None),
         (None, None) => {
             made_now = SecretText::new(format!("cs_{}", base64url(&random::<32>()?)));
             made.push(Made { client_id: id.clone(), secret: made_now.clone() });
-            (Digest::of(&keyring.pepper, kind, made_now.expose()), Some(&made_now))
+            (Some(Digest::of(&keyring.pepper, kind, made_now.expose())), Some(&made_now))
         }
     };
     let previous = || client.previous_secrets.iter().map(|p| (&p.secret, Some(p.expires_at.0)));
@@ -662,7 +710,8 @@ fn client_row(
     } else {
         None
     };
-    let mut secrets = vec![StoredSecret { digest, created_at: None, expires_at: None, expired_at: None }];
+    let newest = |digest| StoredSecret { digest, created_at: None, expires_at: None, expired_at: None };
+    let mut secrets: Vec<StoredSecret> = digest.into_iter().map(newest).collect();
     secrets.extend(previous().map(|(secret, expires_at)| StoredSecret {
         digest: Digest::of(&keyring.pepper, kind, secret.expose()),
         created_at: None,
@@ -679,6 +728,8 @@ fn client_row(
         internal: client.kind != ClientKind::SingleTenant,
         grant_types: client.grant_types.clone(),
         secrets,
+        keys,
+        workload_identities: client.workload_identities.clone(),
         self_signing,
         requires_user_login: client.requires_user_login,
         rate: client.rate,

@@ -2,6 +2,7 @@
 
 use crate::ids::{ApiName, RoleName, Scope};
 use crate::jws::Algorithm;
+use crate::records::TrustedIssuer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -293,6 +294,8 @@ pub struct Catalog {
     pub apis: BTreeMap<ApiName, Api>,
     /// What each role allows.
     pub roles: BTreeMap<RoleName, Vec<Scope>>,
+    /// Whose workload tokens may prove a client.
+    pub issuers: Vec<TrustedIssuer>,
 }
 
 /// An operation that a request is for.

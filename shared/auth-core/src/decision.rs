@@ -5,6 +5,7 @@
 //! every check into a [`Trail`], which the audit line, `explain` and the guard read.
 
 use crate::api::{Api, Catalog, Found, Matched, Mechanism, Operation, Request, Source, Subject};
+use crate::details::Details;
 use crate::ids::{
     ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, RoleName, Scope, Sku, SkuPattern, SupplierCode,
     TenantId, UserLogin,
@@ -111,6 +112,12 @@ pub struct Rights {
     environment: Environment,
     rate: Option<Rate>,
     last_seen: Option<Timestamp>,
+    /// What the token is limited to beyond its scopes.
+    details: Details,
+    /// What a token for it must name.
+    requires_user_login: bool,
+    /// Tokens of it that were issued before are refused.
+    tokens_not_before: Option<Timestamp>,
 }
 
 impl Rights {
@@ -183,6 +190,30 @@ impl Rights {
         let maintains = self.client.as_ref().is_some_and(|(_, kind)| *kind == ClientKind::MultiTenant);
         maintains && matches!(operation.subject, Subject::Internal | Subject::Administrator)
     }
+    /// What the token is limited to beyond its scopes.
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+    /// The SKUs on which it may call an operation that asks for one; `None` if its token is not for the operation.
+    pub(crate) fn skus_on(&self, api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {
+        self.details.skus(&self.skus, api, operation)
+    }
+    /// The APIs that are assigned.
+    pub(crate) fn apis(&self) -> &[ApiName] {
+        &self.apis
+    }
+    /// Whether every token of it names a `user_login`.
+    pub(crate) fn requires_user_login(&self) -> bool {
+        self.requires_user_login
+    }
+    /// From when on tokens of it count.
+    pub(crate) fn tokens_not_before(&self) -> Option<Timestamp> {
+        self.tokens_not_before
+    }
+    /// Whom it speaks for.
+    pub(crate) fn token_use(&self) -> TokenUse {
+        self.token_use
+    }
     /// How often the client may call.
     pub fn rate(&self) -> Option<Rate> {
         self.rate
@@ -223,6 +254,7 @@ pub fn establish_token(
     let mut rights = match token.token_use {
         TokenUse::Customer => establish_customer(&token, facts, trail)?,
         TokenUse::Partner | TokenUse::Internal => {
+            let key = facts.key.clone();
             let rights = establish_client(facts, token.tenant.as_ref(), catalog, deployment, trail, |client| {
                 if token_use_of(client.kind) != token.token_use {
                     return Err(invalid("token_use is not that of the client's kind"));
@@ -230,15 +262,31 @@ pub fn establish_token(
                 issued_since(client.tokens_not_before, token.issued_at)
             })?;
             // A token never does more than it says, nor more than the grant says now.
-            Rights { scopes: rights.scopes.intersection(&token.scopes).cloned().collect(), ..rights }
+            let rights = Rights { scopes: rights.scopes.intersection(&token.scopes).cloned().collect(), ..rights };
+            match &token.key_ref {
+                None => rights,
+                // Nor longer than the key that it was exchanged for.
+                Some(_) => trail.note("key of the token", within_key(rights, key, deployment))?,
+            }
         }
     };
     rights.audience = Some(token.aud);
     rights.algorithm = Some(token.algorithm);
     rights.user_login = token.user_login;
+    rights.details = token.details;
     rights.jti = token.jti;
     rights.last_seen = last;
     rights.expires_at = Some(token.expires_at);
+    Ok(rights)
+}
+
+fn within_key(mut rights: Rights, key: Option<ApiKey>, deployment: Deployment) -> Result<Rights, Reason> {
+    let Some(key) = key else { return Err(Reason::new(Refusal::TokenRevoked, "the key of the token is unknown")) };
+    let lives = key.state == KeyLife::Active && !key.expires_at.is_some_and(|t| t.has_passed(deployment.now));
+    if !lives || Some(&key.client_id) != rights.client_id() {
+        return Err(Reason::new(Refusal::TokenRevoked, "the key of the token was revoked, or has expired"));
+    }
+    rights.apis.retain(|api| key.apis.contains(api));
     Ok(rights)
 }
 
@@ -322,7 +370,6 @@ pub fn establish_self_signed(
 /// # Errors
 /// [`Refusal::InvalidApiKey`].
 pub fn establish_key(
-    key: Option<ApiKey>,
     facts: Facts,
     catalog: &Catalog,
     deployment: Deployment,
@@ -330,7 +377,7 @@ pub fn establish_key(
     trail: &mut Trail,
 ) -> Result<Rights, Reason> {
     let invalid = |why: &str| Reason::new(Refusal::InvalidApiKey, why);
-    let key = trail.note("key known", key.ok_or_else(|| invalid("unknown key")))?;
+    let key = trail.note("key known", facts.key.clone().ok_or_else(|| invalid("unknown key")))?;
     trail.compare(|| format!("{}, of client {} for tenant {}", key.key_id, key.client_id, key.tenant));
     trail.check("key active", key.state == KeyLife::Active, || invalid("revoked key"))?;
     let ends = key.expires_at.map_or("never".to_owned(), Timestamp::to_rfc3339);
@@ -429,6 +476,9 @@ pub(crate) fn establish_client(
         environment: client.environment,
         rate: client.rate,
         last_seen: None,
+        details: Details::default(),
+        requires_user_login: client.requires_user_login,
+        tokens_not_before: client.tokens_not_before,
     })
 }
 
@@ -464,6 +514,9 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
         environment: token.environment.unwrap_or(Environment::Test),
         rate: None,
         last_seen: None,
+        details: Details::default(),
+        requires_user_login: false,
+        tokens_not_before: customer.tokens_not_before,
     })
 }
 
@@ -509,9 +562,16 @@ pub fn authorize(
         trail.note("requested tenant", requested_tenant(&tenant.id, operation, request, parameters))?;
     }
     check_scope(rights, api, operation, trail)?;
+    let covered = rights.skus_on(api, operation).ok_or_else(|| {
+        Reason::new(Refusal::InsufficientScope, "the token's authorization_details are not for the operation")
+    });
+    let skus = match covered {
+        Ok(skus) => skus,
+        refused => trail.note("authorization details", refused)?,
+    };
     if let Some(source) = &operation.sku {
-        trail.compare(|| format!("{} against {}", said(&request.at(source, parameters)), list(&rights.skus)));
-        trail.note("SKU", check_sku(&rights.skus, request.at(source, parameters)))?;
+        trail.compare(|| format!("{} against {}", said(&request.at(source, parameters)), list(&skus)));
+        trail.note("SKU", check_sku(&skus, request.at(source, parameters)))?;
     }
     if let (Some(source), false) = (&operation.supplier, operation.guard) {
         trail.compare(|| format!("{} among {}", said(&request.at(source, parameters)), list(&rights.suppliers)));
@@ -526,10 +586,11 @@ pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
     check_surface(rights, api, operation, trail).is_ok()
         && (rights.is_above_tenants(operation) || rights.tenant.is_ok())
         && check_scope(rights, api, operation, trail).is_ok()
+        && rights.skus_on(api, operation).is_some()
 }
 
 /// Whether the request at hand meets those limits of an operation that do not stand in its path.
-pub fn meets_unseen_limits(rights: &Rights, operation: &Operation, request: &Request) -> bool {
+pub fn meets_unseen_limits(rights: &Rights, api: &Api, operation: &Operation, request: &Request) -> bool {
     let beside_path = |source: &Source| !matches!(source, Source::Path(_));
     let tenant = match rights.tenant() {
         Some(own) if beside_path(&operation.tenant) && !rights.is_above_tenants(operation) => {
@@ -540,7 +601,9 @@ pub fn meets_unseen_limits(rights: &Rights, operation: &Operation, request: &Req
     let sku = operation.sku.as_ref().filter(|s| beside_path(s));
     let supplier = operation.supplier.as_ref().filter(|_| !operation.guard);
     tenant
-        && sku.is_none_or(|source| check_sku(&rights.skus, request.at(source, &[])).is_ok())
+        && sku.is_none_or(|source| {
+            rights.skus_on(api, operation).is_some_and(|skus| check_sku(&skus, request.at(source, &[])).is_ok())
+        })
         && supplier.is_none_or(|source| check_supplier(&rights.suppliers, request.at(source, &[])).is_ok())
 }
 

@@ -129,6 +129,11 @@ name!(
 );
 
 name!(
+    /// What operators call an issuer of workload tokens.
+    IssuerName, "issuer name", 1..=64, "1 to 64 of A-Z a-z 0-9 . _ -", plain
+);
+
+name!(
     /// A name, a reason or a note, as people write it.
     Label, "label", 1..=200, "1 to 200 characters without control characters", |c| !c.is_control()
 );
@@ -156,6 +161,11 @@ impl SkuPattern {
     /// Whether this pattern covers an SKU.
     pub fn covers(&self, sku: &Sku) -> bool {
         glob(self.as_str(), sku.as_str())
+    }
+
+    /// Whether this pattern covers every SKU that another one covers: only a star matches a star.
+    pub fn contains(&self, other: &Self) -> bool {
+        glob(self.as_str(), other.as_str())
     }
 }
 

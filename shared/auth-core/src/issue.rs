@@ -1,10 +1,12 @@
 //! What a token request gets: pure, from the client's record, its grant and what it asks for.
 
 use crate::api::{Api, Catalog, Mechanism, Subject, TokenSettings};
-use crate::decision::{Deployment, Trail, establish_client, token_use_of};
+use crate::decision::{Deployment, Rights, Trail, establish_client};
+use crate::details::Details;
 use crate::ids::{ClientKind, CustomerId, Jti, RoleName, Scope, TenantId, UserLogin};
 use crate::jws::Algorithm;
 use crate::records::{Client, ClientState, Customer, Facts, GrantType};
+use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenUse, parse_scope};
 use std::collections::BTreeSet;
@@ -20,6 +22,8 @@ pub struct Asked<'a> {
     pub resource: Option<&'a str>,
     /// `user_login`.
     pub user_login: Option<&'a str>,
+    /// `authorization_details` (RFC 9396).
+    pub details: Option<&'a str>,
 }
 
 /// Why no token is issued. The texts may be told to the caller.
@@ -33,12 +37,17 @@ pub enum NotIssued {
     InvalidRequest(&'static str),
     /// More than is granted.
     InvalidScope,
+    /// `authorization_details` that are not understood, or more than is granted (RFC 9396 section 5).
+    InvalidDetails,
     /// The tenant, or the API.
     InvalidTarget(&'static str),
 }
 
 /// A revocation may have been written by a clock that is ahead, and twice in one second, by so many seconds.
 const MOST_AHEAD: i64 = 5;
+
+/// The longest life of a token that another credential was exchanged for, in seconds.
+pub const EXCHANGED_SECONDS: i64 = 900;
 
 /// The one text for every tenant that a client cannot have.
 const NO_TENANT: &str = "The tenant is not one that this client may act for.";
@@ -59,6 +68,9 @@ pub struct Plan {
     tenant: Option<TenantId>,
     user_login: Option<UserLogin>,
     customer: Option<(CustomerId, String)>,
+    details: Details,
+    /// What it was exchanged for, and is not good for longer than.
+    key_ref: Option<Digest>,
     /// Tokens issued before are refused.
     not_before: Option<Timestamp>,
 }
@@ -119,11 +131,37 @@ pub fn plan_for_client(
     }
     let rights = establish_client(facts, tenant, catalog, deployment, &mut Trail::default(), |_| Ok(()))
         .map_err(|reason| NotIssued::InvalidClient(reason.why))?;
-    if client.kind != ClientKind::MultiTenant && rights.tenant().is_none() {
+    plan(&rights, asked, catalog)
+}
+
+/// What a credential that calls APIs itself is exchanged for (RFC 8693): a token that may do no more, at no other APIs,
+/// for a short time and no longer than the credential. `key_ref` is the digest of an API key.
+///
+/// # Errors
+/// Why there is nothing to be had for it.
+pub fn plan_for_exchange(
+    rights: &Rights,
+    key_ref: Option<Digest>,
+    asked: Asked<'_>,
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<Plan, NotIssued> {
+    let plan = plan(rights, asked, catalog)?;
+    let left = rights.expires_at().map_or(i64::MAX, |end| end.since(now));
+    let lifetime_seconds = plan.lifetime_seconds.min(EXCHANGED_SECONDS).min(left);
+    if lifetime_seconds < 1 {
+        return Err(NotIssued::InvalidRequest("The subject_token has expired."));
+    }
+    Ok(Plan { lifetime_seconds, key_ref, ..plan })
+}
+
+/// The token of a client, within rights that were established.
+fn plan(rights: &Rights, asked: Asked<'_>, catalog: &Catalog) -> Result<Plan, NotIssued> {
+    if rights.kind() != Some(ClientKind::MultiTenant) && rights.tenant().is_none() {
         return Err(NotIssued::InvalidTarget(NO_TENANT));
     }
     let user_login = match asked.user_login.map(str::parse) {
-        None if client.requires_user_login => return Err(NotIssued::InvalidRequest("user_login is missing.")),
+        None if rights.requires_user_login() => return Err(NotIssued::InvalidRequest("user_login is missing.")),
         None => None,
         Some(Ok(login)) => Some(login),
         Some(Err(_)) => {
@@ -132,7 +170,7 @@ pub fn plan_for_client(
             ));
         }
     };
-    let assigned: Vec<&Api> = client.apis.iter().filter_map(|name| catalog.apis.get(name)).collect();
+    let assigned: Vec<&Api> = rights.apis().iter().filter_map(|name| catalog.apis.get(name)).collect();
     let apis: Vec<&Api> = match asked.resource {
         Some(resource) => {
             let named = assigned.iter().find(|api| api.audience == resource || api.name.as_str() == resource);
@@ -149,19 +187,27 @@ pub fn plan_for_client(
         },
     };
     let (algorithm, lifetime_seconds) = settings_of(&apis)?;
+    let audience: Vec<String> = apis.iter().map(|api| api.audience.clone()).collect();
+    let details = match asked.details.map(Details::parse) {
+        None => Details::default(),
+        Some(Some(details)) if details.are_within(&scopes, rights.skus(), &audience) => details,
+        Some(_) => return Err(NotIssued::InvalidDetails),
+    };
     Ok(Plan {
-        subject: client.client_id.to_string(),
-        client_id: client.client_id.to_string(),
-        audience: apis.iter().map(|api| api.audience.clone()).collect(),
+        subject: rights.principal(),
+        client_id: rights.principal(),
+        audience,
         algorithm,
         lifetime_seconds,
-        scopes,
+        scopes: details.narrow(scopes),
         roles: rights.roles().to_vec(),
-        token_use: token_use_of(client.kind),
+        token_use: rights.token_use(),
         tenant: rights.tenant().cloned(),
         user_login,
         customer: None,
-        not_before: client.tokens_not_before,
+        details,
+        key_ref: None,
+        not_before: rights.tokens_not_before(),
     })
 }
 
@@ -193,6 +239,8 @@ pub fn plan_for_customer(
         tenant: Some(customer.tenant.clone()),
         user_login: None,
         customer: Some((customer.customer_id.clone(), login_ref.to_owned())),
+        details: Details::default(),
+        key_ref: None,
         not_before: customer.tokens_not_before,
     })
 }
@@ -229,6 +277,11 @@ impl Plan {
         self.tenant.as_ref()
     }
 
+    /// The limits beyond scopes.
+    pub fn details(&self) -> &Details {
+        &self.details
+    }
+
     /// On whose behalf.
     pub fn user_login(&self) -> Option<&UserLogin> {
         self.user_login.as_ref()
@@ -260,6 +313,8 @@ impl Plan {
             user_login: self.user_login,
             customer_id,
             login_ref,
+            key_ref: self.key_ref,
+            authorization_details: self.details,
         }
     }
 }

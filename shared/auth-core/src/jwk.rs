@@ -2,6 +2,7 @@
 //! at the key first, and a weak key verifies anything.
 
 use crate::jws::Algorithm;
+use crate::records::PublicJwk;
 use crate::secret::{base64url, from_base64url};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{
@@ -52,6 +53,25 @@ impl VerifyingKey {
             }
         }
         Self::read(jwk)
+    }
+
+    /// Reads a public key that somebody else made: without `alg` it is of the one algorithm of its kind that we take.
+    ///
+    /// # Errors
+    /// [`KeyRefused`]; also for an HMAC key, which cannot be public.
+    pub fn of_others(jwk: &Value) -> Result<Self, KeyRefused> {
+        let mut jwk = object(jwk)?.clone();
+        if jwk.get("kty").is_some_and(|kty| kty == "oct") {
+            return refused("kty: a public key is needed");
+        }
+        let of_its_kind = Algorithm::ALL.into_iter().find(|a| {
+            jwk.get("kty").is_some_and(|kty| kty == a.kty())
+                && a.crv().is_none_or(|crv| jwk.get("crv").is_some_and(|c| c == crv))
+        });
+        if let (None, Some(algorithm)) = (jwk.get("alg"), of_its_kind) {
+            jwk.insert("alg".into(), algorithm.as_str().into());
+        }
+        Self::from_jwk(&Value::Object(jwk))
     }
 
     /// The public half of a private JWK, whose private members are passed over.
@@ -120,6 +140,42 @@ impl VerifyingKey {
     pub fn public_jwk(&self) -> Option<Value> {
         self.public.clone().map(Value::Object)
     }
+}
+
+/// The most keys that are looked at in the set of somebody else's.
+const MOST_OF_A_SET: usize = 100;
+
+/// The most keys of one client.
+const MOST_OF_A_CLIENT: usize = 10;
+
+/// The keys of a JWK set (RFC 7517 section 5) that somebody else publishes. Those that we do not take are passed over;
+/// `None` if it is no set.
+pub fn read_set(document: &Value) -> Option<Vec<VerifyingKey>> {
+    let keys = document.get("keys")?.as_array()?;
+    Some(keys.iter().take(MOST_OF_A_SET).filter_map(|jwk| VerifyingKey::of_others(jwk).ok()).collect())
+}
+
+/// The keys of a JWK set that is registered: each is one that we take.
+///
+/// # Errors
+/// Names the place and the member.
+pub fn register_set(document: &Value) -> Result<Vec<PublicJwk>, KeyRefused> {
+    let Some(keys) = document.get("keys").and_then(Value::as_array) else {
+        return refused("keys: a JWK set is needed, {\"keys\": [...]}");
+    };
+    if !(1..=MOST_OF_A_CLIENT).contains(&keys.len()) {
+        return refused(format!("keys: 1 to {MOST_OF_A_CLIENT} of them"));
+    }
+    let mut registered: Vec<PublicJwk> = Vec::new();
+    for (index, jwk) in keys.iter().enumerate() {
+        let key = VerifyingKey::of_others(jwk).map_err(|KeyRefused(why)| KeyRefused(format!("keys[{index}].{why}")))?;
+        if registered.iter().any(|other| other.get("kid").is_some_and(|kid| kid == key.kid())) {
+            return refused(format!("keys[{index}].kid: already the name of another key"));
+        }
+        let members = key.public.into_iter().flatten();
+        registered.push(members.filter_map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect());
+    }
+    Ok(registered)
 }
 
 /// A key that signs, and its verifying half.

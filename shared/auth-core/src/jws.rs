@@ -167,7 +167,7 @@ impl<'a> UnverifiedJws<'a> {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn verify(self, key: &VerifyingKey) -> Result<Map<String, Value>, Why> {
+    pub fn verify(&self, key: &VerifyingKey) -> Result<Map<String, Value>, Why> {
         if self.algorithm != key.algorithm {
             return Err("alg is not the algorithm of the key");
         }

@@ -405,6 +405,11 @@ impl Keyring {
         self.signing.iter().find(|key| key.verifying().algorithm() == algorithm)
     }
 
+    /// All keys of others' sight that sign: an HMAC key is nobody else's.
+    pub fn signing_keys(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.signing.iter().map(SigningKey::verifying).filter(|key| key.algorithm() != Algorithm::HS256)
+    }
+
     /// The key of this name, compared byte for byte.
     pub fn verifying_key(&self, kid: &str) -> Option<&VerifyingKey> {
         self.keys.iter().find(|key| key.kid() == kid)

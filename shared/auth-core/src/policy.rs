@@ -11,6 +11,7 @@
 
 use crate::api::{Api, Catalog, Matched, Operation, Request, Source, rank};
 use crate::decision::{Rights, covers, meets_unseen_limits};
+use crate::ids::SkuPattern;
 
 /// The methods that API Gateway's `ANY` stands for. IAM's `*` would do for the verb as well, but crosses into the path.
 const ANY: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
@@ -54,6 +55,8 @@ struct Near<'a> {
     paths: Vec<String>,
     /// What the stars of SKUs would match, but no SKU holds.
     no_skus: Vec<String>,
+    /// The SKUs on which it may be called, where the token says less than the grant.
+    skus: Vec<SkuPattern>,
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
@@ -73,15 +76,16 @@ pub fn routes(
     let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
     let mut patterns = 0;
     for (api, operation) in &operations {
-        let may = covers(rights, api, operation) && meets_unseen_limits(rights, operation, request);
+        let may = covers(rights, api, operation) && meets_unseen_limits(rights, api, operation, request);
         let listed = may && (breadth == Breadth::Gateway || api.name == matched.api.name);
-        let (paths, no_skus) = if listed { paths(rights, operation) } else { Default::default() };
+        let skus = rights.skus_on(api, operation).unwrap_or_default();
+        let (paths, no_skus) = if listed { paths(rights, operation, &skus) } else { Default::default() };
         let methods = methods(operation, operations.iter().map(|(_, other)| *other));
         patterns += paths.len() * methods.len();
         if patterns > most_patterns {
             return None;
         }
-        near.push(Near { operation, methods, may, listed, paths, no_skus });
+        near.push(Near { operation, methods, may, listed, paths, no_skus, skus });
     }
     let mut routes = Routes::default();
     for this in near.iter().filter(|n| n.listed) {
@@ -112,8 +116,8 @@ fn denied(this: &Near<'_>, near: &[Near<'_>]) -> Option<Vec<Route>> {
     }
     let mut denied = each(&this.methods, &this.no_skus);
     // Nor does a longer path of the same SKUs hold such a thing, if all that it adds is words.
-    let adds_words = |o: &&Operation| is_limited_alike(this, o) && o.path.adds_words_to(&this.operation.path);
-    let same_skus = near.iter().map(|n| n.operation).filter(adds_words);
+    let adds_words = |n: &&Near<'_>| is_limited_alike(this, n) && n.operation.path.adds_words_to(&this.operation.path);
+    let same_skus = near.iter().filter(adds_words).map(|n| n.operation);
     let not_concerned: Vec<&Operation> = same_skus.chain([this.operation]).collect();
     if !denied.iter().all(|d| is_safe(d, &not_concerned, near)) {
         return None;
@@ -151,7 +155,7 @@ fn trespasses(this: &Near<'_>, other: &Near<'_>) -> bool {
     };
     methods_meet(&this.methods, &other.methods)
         && this.paths.iter().any(reaches)
-        && !(other.may && (!is_limited(b) || is_limited_alike(this, b)))
+        && !(other.may && (!is_limited(b) || is_limited_alike(this, other)))
 }
 
 /// Whether paths of both have as many segments, whatever the parameters hold.
@@ -161,11 +165,12 @@ fn is_alike(a: &Operation, b: &Operation) -> bool {
 
 /// Whether every path of `this` pattern that belongs to the longer operation is within that one's own limits too: the
 /// same tenant and the same SKUs at the same places, and no pattern that goes on behind its star.
-fn is_limited_alike(this: &Near<'_>, longer: &Operation) -> bool {
-    let a = this.operation;
+fn is_limited_alike(this: &Near<'_>, other: &Near<'_>) -> bool {
+    let (a, longer) = (this.operation, other.operation);
     longer.path.begins_with(&a.path)
         && a.tenant == longer.tenant
         && a.sku == longer.sku
+        && this.skus == other.skus
         && this.paths.iter().all(|path| match path.split_once('*') {
             None => true,
             Some((_, rest)) => rest.is_empty(),
@@ -202,7 +207,7 @@ const NOT_IN_AN_SKU: [char; 9] = ['%', '!', '$', '&', '\'', '(', ')', ',', ';'];
 
 /// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others. And,
 /// where no guard looks at the SKU again, those of its SKUs with what is none where a star stands.
-fn paths(rights: &Rights, operation: &Operation) -> (Vec<String>, Vec<String>) {
+fn paths(rights: &Rights, operation: &Operation, skus: &[SkuPattern]) -> (Vec<String>, Vec<String>) {
     let tenant = match rights.tenant() {
         Some(tenant) if !rights.is_above_tenants(operation) => tenant.as_str(),
         _ => "*",
@@ -217,7 +222,7 @@ fn paths(rights: &Rights, operation: &Operation) -> (Vec<String>, Vec<String>) {
     if !matches!(&operation.sku, Some(Source::Path(_))) {
         return (vec![with_sku("*")], Vec::new());
     }
-    let skus = || rights.skus().iter().map(|sku| sku.as_str());
+    let skus = || skus.iter().map(|sku| sku.as_str());
     let mut no_skus = Vec::new();
     for sku in skus().filter(|_| !operation.guard) {
         for (at, _) in sku.match_indices('*') {

@@ -1,13 +1,15 @@
 //! What the store knows, as values. The rules take them; the store reads and writes them.
 
 use crate::ids::{
-    ApiName, ClientId, ClientKind, CustomerId, Environment, KeyId, Label, RoleName, Scope, SkuPattern, SupplierCode,
-    TenantId,
+    ApiName, ClientId, ClientKind, CustomerId, Environment, IssuerName, KeyId, Label, RoleName, Scope, SkuPattern,
+    SupplierCode, TenantId,
 };
 use crate::password::StoredPassword;
+use crate::remote::HttpsUrl;
 use crate::secret::{Digest, Sealed};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a client stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,12 @@ pub struct Client {
     pub grant_types: Vec<GrantType>,
     /// At most two are live, during a rotation; the newest stands first.
     pub secrets: Vec<StoredSecret>,
+    /// The public keys of the assertions that prove it (`private_key_jwt`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<ClientKeys>,
+    /// Whose tokens prove it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workload_identities: Vec<WorkloadIdentity>,
     /// Present if the client may sign its own tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_signing: Option<SelfSigning>,
@@ -73,6 +81,44 @@ pub struct Client {
     /// The client of the live environment that this one was promoted to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_to: Option<ClientId>,
+}
+
+/// A public key as it is kept: the members of a JWK (RFC 7517 section 4), all of them texts.
+pub type PublicJwk = BTreeMap<String, String>;
+
+/// Where a client's public keys are. One of the two (RFC 7591 section 2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKeys {
+    /// Here.
+    Jwks(Vec<PublicJwk>),
+    /// At an address of the client's.
+    JwksUri(HttpsUrl),
+}
+
+/// A workload that runs a client, as the issuer of its tokens names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// The `iss`: one of the deployment's [`TrustedIssuer`]s.
+    pub issuer: HttpsUrl,
+    /// The exact `sub`.
+    pub subject: Label,
+    /// The `aud`; where it is not said, our own issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Label>,
+}
+
+/// An issuer whose workload tokens clients of the deployment may be proven by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedIssuer {
+    /// What operators call it.
+    pub name: IssuerName,
+    /// The exact `iss`; OpenID discovery begins there.
+    pub issuer: HttpsUrl,
+    /// Its public keys, where they were pinned: then nothing is fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<Vec<PublicJwk>>,
 }
 
 /// How a token is asked for.
@@ -378,6 +424,8 @@ pub struct Facts {
     pub tenant: Option<Tenant>,
     /// The customer, of a customer's token.
     pub customer: Option<Customer>,
+    /// The API key: the credential, or what the token was exchanged for.
+    pub key: Option<ApiKey>,
     /// Whether the token's `jti` was revoked.
     pub revoked: bool,
     /// When the token was last used, on APIs with an idle life.

@@ -3,13 +3,14 @@
 //! [`UnverifiedToken`] is a text that has the shape of one or the other; only [`VerifiedToken`] and [`SelfSigned`]
 //! are believed, and only this module makes them.
 
+use crate::details::Details;
 use crate::ids::{ClientId, CustomerId, Environment, Jti, RoleName, Scope, TenantId, UserLogin};
 use crate::jwk::SigningKey;
 use crate::jws::{self, Algorithm, UnverifiedJws};
 use crate::keyring::Keyring;
 use crate::records::Client;
 use crate::refusal::{Reason, Refusal};
-use crate::secret::DoesNotOpen;
+use crate::secret::{Digest, DoesNotOpen};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -99,6 +100,12 @@ pub struct Claims {
     /// The digest of the customer's login name: finds the record again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_ref: Option<String>,
+    /// The digest of the API key that it was exchanged for: it is not good for longer than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_ref: Option<Digest>,
+    /// Limits beyond scopes (RFC 9396 section 9.1).
+    #[serde(skip_serializing_if = "Details::is_empty")]
+    pub authorization_details: Details,
 }
 
 /// `aud` (RFC 7519 section 4.1.3).
@@ -213,6 +220,8 @@ pub struct VerifiedToken {
     pub(crate) user_login: Option<UserLogin>,
     pub(crate) customer_id: Option<CustomerId>,
     pub(crate) login_ref: Option<String>,
+    pub(crate) key_ref: Option<Digest>,
+    pub(crate) details: Details,
 }
 
 impl VerifiedToken {
@@ -243,6 +252,10 @@ impl VerifiedToken {
     /// Whom it speaks for.
     pub fn token_use(&self) -> TokenUse {
         self.token_use
+    }
+    /// Finds the record of the API key that it was exchanged for.
+    pub fn key_ref(&self) -> Option<&Digest> {
+        self.key_ref.as_ref()
     }
     /// Finds the customer's record.
     pub fn login_ref(&self) -> Option<&str> {
@@ -313,6 +326,12 @@ impl UnverifiedIssued<'_> {
             user_login: claims.parsed("user_login")?,
             customer_id: claims.parsed("customer_id")?,
             login_ref: claims.text("login_ref")?,
+            key_ref: claims.text("key_ref")?.map(Digest::from_claim),
+            details: match claims.0.get("authorization_details") {
+                None => Details::default(),
+                Some(value) => Details::parse(&value.to_string())
+                    .ok_or_else(|| invalid("authorization_details are not of their form"))?,
+            },
         };
         claims.judge_time(expected, MAX_LIFETIME_SECONDS)?;
         Ok(token)
@@ -420,10 +439,10 @@ pub fn parse_scope(text: &str) -> Option<BTreeSet<Scope>> {
     text.split(' ').filter(|token| !token.is_empty()).map(|token| token.parse().ok()).collect()
 }
 
-struct ClaimReader<'a>(&'a Map<String, Value>);
+pub(crate) struct ClaimReader<'a>(pub(crate) &'a Map<String, Value>);
 
 impl ClaimReader<'_> {
-    fn text(&self, name: &'static str) -> Result<Option<String>, Reason> {
+    pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, Reason> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -440,7 +459,7 @@ impl ClaimReader<'_> {
     }
 
     /// A `NumericDate` (RFC 7519 section 2): a finite number of seconds, before the year 10000.
-    fn time(&self, name: &'static str) -> Result<Option<f64>, Reason> {
+    pub(crate) fn time(&self, name: &'static str) -> Result<Option<f64>, Reason> {
         match self.0.get(name) {
             None => Ok(None),
             Some(value) => match value.as_f64() {
@@ -450,7 +469,7 @@ impl ClaimReader<'_> {
         }
     }
 
-    fn judge_time(&self, expected: &Expected<'_>, max_lifetime_seconds: i64) -> Result<(), Reason> {
+    pub(crate) fn judge_time(&self, expected: &Expected<'_>, max_lifetime_seconds: i64) -> Result<(), Reason> {
         let now = expected.now.0 as f64;
         let leeway = expected.leeway_seconds.clamp(0, MAX_LEEWAY_SECONDS) as f64;
         let exp = self.time("exp")?.ok_or_else(|| invalid("no exp"))?;

@@ -94,7 +94,11 @@ fn catalog(world: &Value) -> Catalog {
         },
         operations: openapi::read(&document()).unwrap().operations.into_iter().map(|(_, o)| o).collect(),
     };
-    Catalog { apis: [(api.name.clone(), api)].into(), roles: serde_json::from_value(world["roles"].clone()).unwrap() }
+    Catalog {
+        apis: [(api.name.clone(), api)].into(),
+        roles: serde_json::from_value(world["roles"].clone()).unwrap(),
+        ..Catalog::default()
+    }
 }
 
 fn facts(world: &Value) -> Facts {
@@ -104,6 +108,7 @@ fn facts(world: &Value) -> Facts {
         grant: serde_json::from_value(record("grant")).unwrap(),
         tenant: serde_json::from_value(record("tenant")).unwrap(),
         customer: serde_json::from_value(record("customer")).unwrap(),
+        key: serde_json::from_value(record("key")).unwrap(),
         revoked: world["revoked"].as_bool().unwrap(),
         last_seen: world["last_seen"].as_i64().map(Timestamp),
     }
@@ -153,11 +158,10 @@ fn by_token(world: &Value) -> i32 {
 }
 
 fn by_key(world: &Value) -> i32 {
-    let key = serde_json::from_value(world["key"].clone()).unwrap();
     let path = world["request"]["path"].as_str().unwrap().to_owned();
     outcome(world, |catalog, trail| {
         let requested = path.strip_prefix("/keyed/").map_or(Found::Unseen, Found::One);
-        establish_key(key, facts(world), catalog, deployment(), &requested, trail)
+        establish_key(facts(world), catalog, deployment(), &requested, trail)
     })
 }
 
@@ -222,8 +226,23 @@ fn a_bearer_token_and_one_change() {
         changes.push(more);
         changes
     };
+    let details = |details: Value| vec![("/token/authorization_details", details)];
+    let limited = |mut detail: Value| {
+        detail["type"] = json!("countersign_access");
+        details(json!([detail]))
+    };
+    let two_limits = |path: &str| {
+        let limits = json!([
+            {"type": "countersign_access", "actions": ["sku:read"], "skus": ["AB-1"]},
+            {"type": "countersign_access", "actions": ["orders:read"], "skus": ["AB-2"]},
+        ]);
+        also(details(limits), ("/request/path", json!(path)))
+    };
+    let exchanged = || vec![("/token/key_ref", json!("00"))];
     let rows: Vec<(&str, Vec<Change<'_>>, i32)> = vec![
         ("nothing changed", vec![], 0),
+        ("limits that are none of ours", details(json!([{"type": "payment_initiation"}])), -21),
+        ("limits that are no list", details(json!({"type": "countersign_access"})), -21),
         ("a scope by a role", vec![to("GET", "/orders")], 0),
         (
             "a tenant in a header",
@@ -277,6 +296,37 @@ fn a_bearer_token_and_one_change() {
         ("a partner on a customer API", vec![to("GET", "/cart")], -34),
         ("a partner on an internal API", vec![to("GET", "/admin")], -34),
         ("a partner on an API of keys", vec![to("GET", "/keyed")], -23),
+        ("limited to its SKUs", limited(json!({"skus": ["AB-*"]})), 0),
+        ("limited to this SKU", limited(json!({"skus": ["AB-1"]})), 0),
+        ("limited to others", limited(json!({"skus": ["AB-2*"]})), -32),
+        ("limited to more than the grant says now", limited(json!({"skus": ["AB-1", "ZZ-*"]})), 0),
+        (
+            "limited to what the grant says no more",
+            also(limited(json!({"skus": ["AB-1"]})), ("/grant/skus", json!(["AB-2"]))),
+            -32,
+        ),
+        (
+            "limited to more than what is left of the grant",
+            also(limited(json!({"skus": ["AB-*"]})), ("/grant/skus", json!(["AB-1"]))),
+            0,
+        ),
+        ("limited to this action", limited(json!({"actions": ["sku:read"]})), 0),
+        ("limited to another action", limited(json!({"actions": ["orders:read"]})), -30),
+        ("limited to this API", limited(json!({"locations": ["https://orders.example"]})), 0),
+        ("limited to another API", limited(json!({"locations": ["https://other.example"]})), -30),
+        (
+            "limited to SKUs, on an operation without one",
+            also(limited(json!({"skus": ["AB-*"]})), to("GET", "/orders")),
+            -30,
+        ),
+        ("two limits, one of them right", two_limits("/t/acme/skus/AB-1"), 0),
+        ("two limits, the action of one and the SKU of the other", two_limits("/t/acme/skus/AB-2"), -32),
+        ("exchanged for a key", exchanged(), 0),
+        ("exchanged for a key that is unknown", also(exchanged(), ("/key", json!(null))), -24),
+        ("exchanged for a key that was revoked", also(exchanged(), ("/key/state", json!("revoked"))), -24),
+        ("exchanged for a key that has expired", also(exchanged(), ("/key/expires_at", json!(NOW.0))), -24),
+        ("exchanged for a key of another client", also(exchanged(), ("/key/client_id", json!("c2"))), -24),
+        ("exchanged for a key that lost the API", also(exchanged(), ("/key/apis", json!([]))), -33),
         ("unused for as long as it may", vec![("/idle_seconds", json!(100)), ("/last_seen", json!(NOW.0 - 110))], 0),
         ("unused for longer", vec![("/idle_seconds", json!(100)), ("/last_seen", json!(NOW.0 - 111))], -22),
         ("never used, just issued", vec![("/idle_seconds", json!(100))], 0),
@@ -364,6 +414,7 @@ fn a_token_request_and_one_change() {
         changes
     };
     let acme = Asked { tenant: Some("acme"), ..plain };
+    let details = |details: &'static str| Asked { details: Some(details), ..plain };
     let rows: Vec<(&str, Vec<Change<'_>>, Asked<'_>, &str)> = vec![
         ("nothing changed", vec![], plain, "orders:read sku:read"),
         ("its own tenant named", vec![], acme, "orders:read sku:read"),
@@ -386,6 +437,35 @@ fn a_token_request_and_one_change() {
             Asked { resource: Some("orders"), ..plain },
             "invalid_target",
         ),
+        (
+            "limits within the grant",
+            vec![],
+            details(r#"[{"type":"countersign_access","skus":["AB-1*"]}]"#),
+            "orders:read sku:read",
+        ),
+        ("limited actions", vec![], details(r#"[{"type":"countersign_access","actions":["sku:read"]}]"#), "sku:read"),
+        (
+            "an action beyond the scope that is asked for",
+            vec![],
+            Asked {
+                scope: Some("orders:read"),
+                ..details(r#"[{"type":"countersign_access","actions":["sku:read"]}]"#)
+            },
+            "invalid_authorization_details",
+        ),
+        (
+            "SKUs beyond the grant",
+            vec![],
+            details(r#"[{"type":"countersign_access","skus":["A*"]}]"#),
+            "invalid_authorization_details",
+        ),
+        (
+            "an API beyond the token",
+            vec![],
+            details(r#"[{"type":"countersign_access","locations":["https://other.example"]}]"#),
+            "invalid_authorization_details",
+        ),
+        ("limits of another type", vec![], details(r#"[{"type":"x"}]"#), "invalid_authorization_details"),
         ("no API at all", vec![("/client/apis", json!([]))], plain, "orders:read sku:read"),
         ("pending", vec![("/client/state", json!("pending"))], plain, "invalid_client"),
         ("suspended", vec![("/client/state", json!("suspended"))], plain, "invalid_client"),
@@ -426,6 +506,7 @@ fn a_token_request_and_one_change() {
             Err(NotIssued::UnauthorizedClient) => "unauthorized_client".into(),
             Err(NotIssued::InvalidRequest(_)) => "invalid_request".into(),
             Err(NotIssued::InvalidScope) => "invalid_scope".into(),
+            Err(NotIssued::InvalidDetails) => "invalid_authorization_details".into(),
             Err(NotIssued::InvalidTarget(_)) => "invalid_target".into(),
         };
         assert_eq!(got, want, "{sentence}");

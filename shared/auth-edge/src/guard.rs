@@ -7,8 +7,10 @@
 use crate::oauth::respond;
 use auth_core::api::{Found, Matched, Request, Source, Subject};
 use auth_core::decision::{check_sku, check_supplier};
+use auth_core::details::Details;
 use auth_core::ids::{SkuPattern, SupplierCode};
 use auth_core::refusal::{Reason, Refusal};
+use auth_core::secret::{base64url, from_base64url};
 use http::{HeaderValue, Response, header};
 use serde_json::{Map, Value};
 
@@ -30,6 +32,10 @@ impl AuthorizerContext {
                 let mut members = claims.as_object().cloned().ok_or_else(absent)?;
                 let principal = members.get("customer_id").or_else(|| members.get("sub")).cloned();
                 members.insert("principalId".into(), principal.unwrap_or_default());
+                if let Some(details) = members.get_mut("authorization_details") {
+                    let text = details.as_str().map_or_else(|| details.to_string(), str::to_owned);
+                    *details = base64url(text.as_bytes()).into();
+                }
                 members
             }
             None => context.clone(),
@@ -76,8 +82,15 @@ impl AuthorizerContext {
         if operation.tenant != Source::Token && !own.is_empty() && requested != Found::One(own) {
             return Err(Reason::new(Refusal::TenantNotGranted, "another tenant than that of the credential"));
         }
+        let details = match self.0.get("authorization_details") {
+            None => Some(Details::default()),
+            Some(value) => value.as_str().and_then(details_of),
+        };
+        let granted: Vec<SkuPattern> = words(self.text("skus"));
+        let Some(skus) = details.and_then(|details| details.skus(&granted, matched.api, operation)) else {
+            return Err(Reason::new(Refusal::InsufficientScope, "authorization_details are not for the operation"));
+        };
         if let Some(source) = &matched.operation.sku {
-            let skus: Vec<SkuPattern> = words(self.text("skus"));
             check_sku(&skus, request.at(source, &matched.parameters))?;
         }
         if let Some(source) = &matched.operation.supplier {
@@ -106,6 +119,10 @@ pub fn check_media_type(matched: &Matched<'_>, request: &Request) -> Result<(), 
     }
     let reason = Reason::new(Refusal::InvalidRequest, "a media type that the operation does not take");
     Err(Reason { other_status: Some(415), ..reason })
+}
+
+fn details_of(text: &str) -> Option<Details> {
+    Details::parse(std::str::from_utf8(&from_base64url(text)?).ok()?)
 }
 
 fn words<T: std::str::FromStr>(text: &str) -> Vec<T> {
@@ -177,6 +194,8 @@ mod tests {
             }
             AuthorizerContext::read(Some(&context)).unwrap()
         };
+        let limited =
+            |sku: &str| base64url(json!([{"type": "countersign_access", "skus": [sku]}]).to_string().as_bytes());
         type Row<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a [&'a str], i32);
         let rows: &[Row<'_>] = &[
             ("nothing changed", "/p/acme/AB-1", &[], &["S1"], 0),
@@ -186,6 +205,9 @@ mod tests {
             ("another supplier", "/p/acme/AB-1", &[], &["S2"], -40),
             ("no supplier", "/p/acme/AB-1", &[], &[], -40),
             ("two suppliers", "/p/acme/AB-1", &[], &["S1", "S1"], -40),
+            ("limited to the SKU", "/p/acme/AB-1", &[("authorization_details", &limited("AB-1"))], &["S1"], 0),
+            ("limited to another", "/p/acme/AB-1", &[("authorization_details", &limited("AB-2"))], &["S1"], -32),
+            ("limited, and that is unreadable", "/p/acme/AB-1", &[("authorization_details", "e30")], &["S1"], -30),
             ("an internal token on a partner's operation", "/p/acme/AB-1", &[("token_use", "internal")], &["S1"], 0),
             ("a customer's", "/p/acme/AB-1", &[("token_use", "customer")], &["S1"], -34),
             ("a customer's on a customer's", "/c", &[("token_use", "customer")], &[], 0),

@@ -3,7 +3,9 @@
 use crate::clock;
 use auth_core::api::{Found, Request};
 use auth_core::audit::AuditLine;
+use auth_core::client_authentication::{ASSERTION_TYPE, UnverifiedAssertion, UnverifiedClient};
 use auth_core::decision::Deployment;
+use auth_core::details::Details;
 use auth_core::ids::{ClientId, Jti};
 use auth_core::issue::Plan;
 use auth_core::json::parse;
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 /// Longer bodies are refused before they are read.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// The errors of the token endpoint: RFC 6749 section 5.2, RFC 8707 section 2, and those of HTTP.
+/// The errors of the token endpoint: RFC 6749 section 5.2, RFC 8707 section 2, RFC 9396 section 5, and those of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OAuthError {
     /// A parameter is missing, repeated or malformed.
@@ -35,6 +37,8 @@ pub enum OAuthError {
     UnsupportedGrantType,
     /// More than is granted was asked for.
     InvalidScope,
+    /// `authorization_details` are not understood, or not granted.
+    InvalidDetails,
     /// The tenant or the API cannot be had.
     InvalidTarget,
     /// Too many failed attempts.
@@ -60,6 +64,7 @@ impl OAuthError {
             Self::UnauthorizedClient => (400, "unauthorized_client", Refusal::EndpointNotAssigned),
             Self::UnsupportedGrantType => (400, "unsupported_grant_type", Refusal::InvalidRequest),
             Self::InvalidScope => (400, "invalid_scope", Refusal::InsufficientScope),
+            Self::InvalidDetails => (400, "invalid_authorization_details", Refusal::InsufficientScope),
             Self::InvalidTarget => (400, "invalid_target", Refusal::TenantNotGranted),
             Self::SlowDown => (429, "slow_down", Refusal::RateLimited),
             Self::UnsupportedMediaType => (415, "invalid_request", Refusal::InvalidRequest),
@@ -244,65 +249,90 @@ fn json_members(body: &[u8], known: &[&str]) -> Result<BTreeMap<String, SecretTe
             Value::String(text) => {
                 values.insert(name, SecretText::new(text));
             }
+            // The one parameter that is JSON itself.
+            Value::Array(_) if name == "authorization_details" => {
+                values.insert(name, SecretText::new(value.to_string()));
+            }
             _ => return Err(invalid("A parameter is not a text.")),
         }
     }
     Ok(values)
 }
 
-/// Who the caller says it is, and the secret that shall prove it. Basic credentials may be read in two ways; each
-/// pair is a whole, never the id of one with the secret of the other.
-#[derive(Debug)]
-pub struct UnverifiedClient {
-    /// One pair, or two.
-    pub pairs: Vec<(ClientId, SecretText)>,
-}
-
-/// Reads how the client authenticates: `client_secret_basic` or `client_secret_post`, exactly one
-/// (RFC 6749 section 2.3).
+/// Reads how the client authenticates: `client_secret_basic`, `client_secret_post` (RFC 6749 section 2.3) or by an
+/// assertion (RFC 7521 section 4.2), exactly one.
 ///
 /// # Errors
 /// 400 for two at once, 401 for none or a malformed one.
-pub fn client_authentication(request: &Request, parameters: &Parameters) -> Result<UnverifiedClient, Refused> {
+pub fn client_authentication<'a>(
+    request: &Request,
+    parameters: &'a Parameters,
+) -> Result<UnverifiedClient<'a>, Refused> {
     let (id, secret) = (parameters.get("client_id"), parameters.get("client_secret"));
     let basic = match request.header("authorization") {
         Found::One(value) => Some(value),
         Found::Many => return Err(invalid("Authorization is there more than once.")),
         Found::Absent | Found::Unseen => None,
     };
-    let assertion = parameters.get("client_assertion").is_some() || parameters.get("client_assertion_type").is_some();
-    match (basic, secret, assertion) {
-        (Some(_), Some(_), _) | (Some(_), _, true) | (_, Some(_), true) => {
+    let (assertion, kind) = (parameters.get("client_assertion"), parameters.get("client_assertion_type"));
+    match (basic, secret, assertion.or(kind)) {
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
             Err(invalid("Two kinds of client authentication at once."))
         }
-        (Some(value), None, false) => {
-            let client =
+        (Some(value), None, None) => {
+            let pairs =
                 basic_credentials(value).ok_or_else(|| Refused::invalid_client("malformed Basic credentials"))?;
             match id {
-                Some(id) if client.pairs.iter().all(|(basic, _)| basic.as_str() != id) => {
+                Some(id) if pairs.iter().all(|(basic, _)| basic.as_str() != id) => {
                     Err(invalid("client_id is not that of the Authorization header."))
                 }
-                _ => Ok(client),
+                _ => Ok(UnverifiedClient::Secret(pairs)),
             }
         }
-        (None, Some(secret), false) => {
+        (None, Some(secret), None) => {
             let id = id.ok_or_else(|| invalid("client_id is missing."))?;
             let id = id.parse().map_err(|_| Refused::invalid_client("client_id is not of its form"))?;
-            Ok(UnverifiedClient { pairs: vec![(id, SecretText::new(secret))] })
+            Ok(UnverifiedClient::Secret(vec![(id, SecretText::new(secret))]))
         }
-        (None, None, _) => Err(Refused::invalid_client("no client authentication that is taken")),
+        (None, None, Some(_)) => match (assertion, kind) {
+            (Some(assertion), Some(ASSERTION_TYPE)) => client_assertion(id, assertion),
+            (Some(_), Some(_)) => Err(invalid("client_assertion_type is not that of a JWT (RFC 7523 section 2.2).")),
+            _ => Err(invalid("client_assertion and client_assertion_type come together.")),
+        },
+        (None, None, None) => Err(Refused::invalid_client("no client authentication that is taken")),
     }
+}
+
+/// Whether a request says who its client is, in whatever way.
+pub fn is_authenticating(request: &Request, parameters: &Parameters) -> bool {
+    request.has_header("authorization")
+        || ["client_secret", "client_assertion", "client_assertion_type"].iter().any(|p| parameters.get(p).is_some())
+}
+
+/// The client of an assertion: its subject, or where a workload's issuer made it, the one that the request names.
+fn client_assertion<'a>(id: Option<&str>, assertion: &'a str) -> Result<UnverifiedClient<'a>, Refused> {
+    let assertion = UnverifiedAssertion::parse(assertion).map_err(Refused::invalid_client)?;
+    let id = match (id, assertion.is_of_the_client()) {
+        (Some(id), true) if id != assertion.unverified_subject() => {
+            return Err(invalid("client_id is not that of the assertion."));
+        }
+        (_, true) => assertion.unverified_subject(),
+        (Some(id), false) => id,
+        (None, false) => return Err(invalid("client_id is missing: the assertion is that of a workload.")),
+    };
+    let id = id.parse().map_err(|_| Refused::invalid_client("client_id is not of its form"))?;
+    Ok(UnverifiedClient::Assertion(id, assertion))
 }
 
 /// The client that an `Authorization: Basic` header claims to be, and nothing else (RFC 6749 section 2.3.1).
 ///
 /// # Errors
 /// If it is missing, there more than once, or malformed.
-pub fn basic_client(request: &Request) -> Result<UnverifiedClient, Refused> {
+pub fn basic_client(request: &Request) -> Result<UnverifiedClient<'static>, Refused> {
     match request.header("authorization") {
-        Found::One(value) => {
-            basic_credentials(value).ok_or_else(|| Refused::invalid_client("malformed Basic credentials"))
-        }
+        Found::One(value) => basic_credentials(value)
+            .map(UnverifiedClient::Secret)
+            .ok_or_else(|| Refused::invalid_client("malformed Basic credentials")),
         Found::Many => Err(invalid("Authorization is there more than once.")),
         Found::Absent | Found::Unseen => Err(Refused::invalid_client("no client authentication")),
     }
@@ -310,7 +340,7 @@ pub fn basic_client(request: &Request) -> Result<UnverifiedClient, Refused> {
 
 /// Basic credentials (RFC 7617): base64, UTF-8, first colon divides. RFC 6749 section 2.3.1 wants both parts
 /// form-encoded before that; many clients do not. Both readings are given where they differ.
-fn basic_credentials(value: &str) -> Option<UnverifiedClient> {
+fn basic_credentials(value: &str) -> Option<Vec<(ClientId, SecretText)>> {
     let (scheme, rest) = value.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -328,7 +358,7 @@ fn basic_credentials(value: &str) -> Option<UnverifiedClient> {
         _ => None,
     };
     let pairs: Vec<_> = raw.into_iter().chain(form).filter(|(_, secret)| !secret.expose().is_empty()).collect();
-    (!pairs.is_empty()).then_some(UnverifiedClient { pairs })
+    (!pairs.is_empty()).then_some(pairs)
 }
 
 /// A token response (RFC 6749 section 5.1).
@@ -337,6 +367,8 @@ pub struct Issued {
     access_token: SecretText,
     expires_in: i64,
     scope: String,
+    details: Details,
+    issued_token_type: Option<&'static str>,
 }
 
 /// No token could be made. The fault is ours.
@@ -360,11 +392,16 @@ impl Issued {
         let any =
             || keyring.algorithms().first().and_then(|a| keyring.signing_key(*a)).filter(|_| plan.is_for_no_api());
         let key = keyring.signing_key(plan.algorithm).or_else(any).ok_or(NotSigned)?;
-        let (expires_in, scope) = (plan.lifetime_seconds, plan.scope());
+        let (expires_in, scope, details) = (plan.lifetime_seconds, plan.scope(), plan.details().clone());
         let claims = plan.claims(issuer, deployment, Jti::from_random(clock::random().map_err(|_| NotSigned)?));
         line.jti = Some(claims.jti.to_string());
         let access_token = SecretText::new(issue(key, &claims).map_err(|_| NotSigned)?);
-        Ok(Self { access_token, expires_in, scope })
+        Ok(Self { access_token, expires_in, scope, details, issued_token_type: None })
+    }
+
+    /// That it was issued for another token, and of which type it is (RFC 8693 section 2.2.1).
+    pub fn for_exchange(self, issued_token_type: &'static str) -> Self {
+        Self { issued_token_type: Some(issued_token_type), ..self }
     }
 
     /// The response. A JSON request is answered with the nulls that one of the source documents shows; strict
@@ -376,6 +413,12 @@ impl Issued {
             "expires_in": self.expires_in,
         });
         if let Some(members) = body.as_object_mut() {
+            if !self.details.is_empty() {
+                members.insert("authorization_details".into(), json!(self.details));
+            }
+            if let Some(kind) = self.issued_token_type {
+                members.insert("issued_token_type".into(), kind.into());
+            }
             if format == Format::Json {
                 members.insert("refresh_token".into(), Value::Null);
             }

@@ -28,9 +28,12 @@ const CONNECT: Duration = Duration::from_millis(500);
 const OPERATION: Duration = Duration::from_millis(2500);
 
 fn tls() -> Result<tls::TlsContext, Fault> {
-    let roots = tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    tls_of(tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
+}
+
+pub(crate) fn tls_of(roots: tls::TrustStore) -> Result<tls::TlsContext, Fault> {
     let context = tls::TlsContext::builder().with_trust_store(roots).build();
-    context.map_err(|_| Fault::new("the built-in certificates cannot be read"))
+    context.map_err(|_| Fault::new("the certificates cannot be read"))
 }
 
 /// An answer to a plain request.

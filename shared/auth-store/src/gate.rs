@@ -4,6 +4,7 @@
 use crate::Fault;
 use crate::aws::Aws;
 use crate::keyring::KeyringSource;
+use crate::remote::{Reach, Remote};
 use crate::store::{Fetched, Freshness, Store, Wanted};
 use auth_core::api::{Catalog, Found, Request};
 use auth_core::api_key::UnverifiedApiKey;
@@ -15,6 +16,7 @@ use auth_core::decision::{
 use auth_core::ids::{ClientId, ClientKind, Environment, KeyId, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::refusal::{Reason, Refusal};
+use auth_core::secret::Digest;
 use auth_core::settings::{LogLevel, Settings};
 use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedIssued, UnverifiedSelfSigned, UnverifiedToken};
@@ -37,6 +39,8 @@ pub struct Gate {
     pub detailed: bool,
     /// Whether the use of tokens and keys is noted. Not by one who only wants to know what would be decided.
     pub notes_use: bool,
+    /// Keys that clients and issuers publish.
+    pub remote: Remote,
 }
 
 impl Gate {
@@ -54,6 +58,7 @@ impl Gate {
             clock_leeway_seconds: settings.clock_leeway_seconds,
             detailed: settings.log_level == LogLevel::Debug,
             notes_use: true,
+            remote: Remote::new(Reach::Public),
         }
     }
 
@@ -135,9 +140,34 @@ impl Gate {
             Ok(key) => key,
             Err(reason) => return Ok(Err(reason)),
         };
-        // A path of nobody's: no tenant is asked for, and no operation.
-        let nothing = Request { method: String::new(), path: String::new(), headers: None, query: None };
-        self.key_holder(&nothing, &key, now, &mut Trail::default(), line).await
+        self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await
+    }
+
+    /// Proves what a subject token is worth (RFC 8693 section 2.1): an API key, or a JWT that its client signed; whatever
+    /// it is asked for. With a key comes its digest.
+    ///
+    /// # Errors
+    /// A fault of ours; never the caller's doing.
+    pub async fn subject_of(
+        &self,
+        token: &str,
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Result<(Rights, Option<Digest>), Reason>, Fault> {
+        if let Ok(key) = token.parse::<UnverifiedApiKey>() {
+            let digest = key.digest(&self.keyring.get(now).await?.pepper);
+            let rights = self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await?;
+            return Ok(rights.map(|rights| (rights, Some(digest))));
+        }
+        let trail = &mut Trail::default();
+        let rights = match UnverifiedToken::parse(token) {
+            Ok(UnverifiedToken::SelfSigned(token)) => self.self_signed(&nothing(), token, now, trail, line).await?,
+            Ok(UnverifiedToken::Issued(_)) => {
+                Err(Reason::new(Refusal::InvalidToken, "a token of ours is exchanged for no other"))
+            }
+            Err(reason) => Err(reason),
+        };
+        Ok(rights.map(|rights| (rights, None)))
     }
 
     /// Notes the use of a key, for lists. A table that does not take it is no reason to refuse the request.
@@ -174,6 +204,7 @@ impl Gate {
             jti: token.jti(),
             last_seen: matched.is_some_and(|m| m.api.token.idle_seconds.is_some()),
             login_ref: token.login_ref(),
+            key: token.key_ref(),
             ..Wanted::default()
         };
         let fetched = self.store.fetch(wanted, now).await?;
@@ -264,14 +295,14 @@ impl Gate {
         for _ in 0..2 {
             let (client, tenant) = bound.as_ref().map(|(c, t)| (c, t)).unzip();
             fetched = self.store.fetch(Wanted { key: Some(&digest), client, tenant, ..Wanted::default() }, now).await?;
-            let owner = fetched.key.as_ref().map(|k| (k.client_id.clone(), k.tenant.clone()));
+            let owner = fetched.facts.key.as_ref().map(|k| (k.client_id.clone(), k.tenant.clone()));
             if owner == bound || owner.is_none() {
                 break;
             }
             bound = owner;
         }
         let catalog = self.store.catalog_for(&fetched).await?;
-        match &fetched.key {
+        match &fetched.facts.key {
             Some(key) => {
                 line.key_id = Some(key.key_id.to_string());
                 line.client_id = Some(key.client_id.to_string());
@@ -290,7 +321,7 @@ impl Gate {
             },
         });
         let deployment = self.deployment(now);
-        Ok(establish_key(fetched.key, fetched.facts, &catalog, deployment, &requested, trail))
+        Ok(establish_key(fetched.facts, &catalog, deployment, &requested, trail))
     }
 
     async fn finish(
@@ -343,6 +374,11 @@ impl Gate {
             _ => self.store.note_seen(jti, now, until).await,
         }
     }
+}
+
+/// A request of nobody's: no tenant is asked for, and no operation.
+fn nothing() -> Request {
+    Request { method: String::new(), path: String::new(), headers: None, query: None }
 }
 
 /// The tenant that a request names, if it names one. Only good for finding the grant.

@@ -1,7 +1,7 @@
 //! The keys of the one table. Nothing else spells them.
 
 use auth_core::backoff::Attempts;
-use auth_core::ids::{ApiName, ClientId, Jti, KeyId, RoleName, TenantId};
+use auth_core::ids::{ApiName, ClientId, IssuerName, Jti, KeyId, RoleName, TenantId};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -55,6 +55,12 @@ impl Key {
     }
     pub(crate) fn role(name: &RoleName) -> Self {
         Self::new("CATALOG", format!("ROLE#{name}"))
+    }
+    pub(crate) fn issuer(name: &IssuerName) -> Self {
+        Self::new("CATALOG", format!("ISSUER#{name}"))
+    }
+    pub(crate) fn assertion(name: &str) -> Self {
+        Self::new(format!("ASSERTION#{name}"), "ASSERTION")
     }
     // What administration reads, and decisions don't.
     pub(crate) fn registration(client: &ClientId) -> Self {

@@ -2,12 +2,13 @@
 //! The only crate that names the AWS SDK.
 
 pub mod aws;
-pub mod client_secret;
+pub mod client_proof;
 pub mod gate;
 pub mod keygen;
 pub mod keyring;
 mod keys;
 pub mod office;
+pub mod remote;
 pub mod rotation;
 pub mod store;
 pub mod vault;

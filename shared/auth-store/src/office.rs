@@ -330,6 +330,9 @@ impl<'a> Office<'a> {
             Command::ResetCustomer(c) => self.reset_customer(c, given, keyring, fresh).await,
             Command::DisableCustomer(c) => self.switch_customer(c.tenant, c.username, false, given, keyring).await,
             Command::EnableCustomer(c) => self.switch_customer(c.tenant, c.username, true, given, keyring).await,
+            Command::SetIssuer(c) => self.set_issuer(c).await,
+            Command::ListIssuers(_) => self.list_issuers().await,
+            Command::DeleteIssuer(c) => self.delete_issuer(c).await,
             Command::SetRole(c) => self.set_role(c).await,
             Command::ListRoles(_) => self.list_roles().await,
             Command::ShowRole(c) => self.show_role(c).await,
@@ -673,7 +676,8 @@ async fn pause(tried: u32) -> Result<(), Fault> {
 /// Commands that change something without a version to name.
 fn has_no_version(command: &Command) -> bool {
     let name = command.name();
-    ["setRole", "deleteRole", "importApi", "revokeToken", "rotateKeyring", "forceKeyring"].contains(&name)
+    ["setRole", "deleteRole", "setIssuer", "deleteIssuer", "importApi", "revokeToken", "rotateKeyring", "forceKeyring"]
+        .contains(&name)
 }
 
 fn page_size(limit: Option<u16>) -> Step<u16> {

@@ -6,9 +6,10 @@ use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
+use auth_core::client_authentication::OneUse;
 use auth_core::ids::{ApiName, ClientId, Jti, KeyId, Label, RoleName, Scope, TenantId};
 use auth_core::password::StoredPassword;
-use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant};
+use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant, TrustedIssuer};
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -97,8 +98,6 @@ pub struct Wanted<'a> {
 pub struct Fetched {
     /// The records of the decision.
     pub facts: Facts,
-    /// The API key.
-    pub key: Option<ApiKey>,
     /// How often each of the attempts that were asked for has failed in its window.
     pub failures: Vec<i64>,
     catalog_version: u64,
@@ -150,6 +149,7 @@ impl Store {
             grant: record(&items, grant.as_ref())?,
             tenant: record(&items, tenant.as_ref())?,
             customer: record(&items, customer.as_ref())?,
+            key: record(&items, api_key.as_ref())?,
             // The table's own deletion lags by days, and a revocation outlives its token only by that.
             revoked: revoked.is_some_and(|key| items.contains_key(&key)),
             last_seen: seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp),
@@ -157,7 +157,6 @@ impl Store {
         let catalog_version = items.get(&version).and_then(|item| number(item, "version")).unwrap_or_default();
         Ok(Fetched {
             facts,
-            key: record(&items, api_key.as_ref())?,
             failures: failures.iter().map(|k| items.get(k).and_then(|i| number(i, "failures")).unwrap_or(0)).collect(),
             catalog_version: u64::try_from(catalog_version).unwrap_or_default(),
         })
@@ -229,7 +228,8 @@ impl Store {
                     let role: Role = parse(&item)?;
                     catalog.roles.insert(role.name, role.scopes);
                 }
-                _ => return Err(Fault::new("the catalog holds an item that is neither API nor role")),
+                Some(sk) if sk.starts_with("ISSUER#") => catalog.issuers.push(parse(&item)?),
+                _ => return Err(Fault::new("the catalog holds an item that is neither API nor role nor issuer")),
             }
         }
         let catalog = Arc::new(catalog);
@@ -351,6 +351,19 @@ impl Store {
     /// If the table does not answer.
     pub async fn revoke_token(&self, jti: &Jti, expires_at: Timestamp) -> Result<(), Fault> {
         self.put_until(Key::revoked(jti).into_item(), expires_at).await
+    }
+
+    /// Spends the one use of an assertion; `false` if somebody else has. `by` is the request: whose own write was repeated
+    /// because the answer was lost is not refused for it.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn spend(&self, once: &OneUse, by: &str) -> Result<bool, Fault> {
+        let mut item = Key::assertion(&once.name).into_item();
+        item.insert("by".into(), AttributeValue::S(by.to_owned()));
+        // The table's own deletion lags, so nothing that may still be good is forgotten by it.
+        item.insert("ttl".into(), AttributeValue::N(once.until.plus(86_400).0.to_string()));
+        Ok(self.add_item(item).await? != Added::Other)
     }
 
     /// Counts an attempt of each of these, and says how many there are now in their windows. `by` is 1, or -1 for one
@@ -514,7 +527,10 @@ impl Store {
     /// # Errors
     /// If the table does not answer.
     pub async fn add(&self, record: &Record) -> Result<Added, Fault> {
-        let item = record.item()?;
+        self.add_item(record.item()?).await
+    }
+
+    async fn add_item(&self, item: Item) -> Result<Added, Fault> {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item.clone()));
         let put = put
             .condition_expression("attribute_not_exists(pk)")
@@ -653,6 +669,8 @@ pub enum Record {
     Api(Box<Api>),
     /// A role and its scopes.
     Role(RoleName, Vec<Scope>),
+    /// An issuer of workload tokens.
+    Issuer(TrustedIssuer),
     /// That a client acts for a tenant, for lists.
     ClientOfTenant(TenantId, ClientId),
     /// Who asked for a client.
@@ -671,6 +689,7 @@ impl Record {
         match self {
             Self::Api(api) => format!("API {}", api.name),
             Self::Role(name, _) => format!("role {name}"),
+            Self::Issuer(issuer) => format!("issuer {}", issuer.name),
             other => other.key().sk,
         }
     }
@@ -685,6 +704,7 @@ impl Record {
             Self::Customer(digest, customer) => Key::customer(&customer.tenant, digest.as_str()),
             Self::Api(api) => Key::api(&api.name),
             Self::Role(name, _) => Key::role(name),
+            Self::Issuer(issuer) => Key::issuer(&issuer.name),
             Self::ClientOfTenant(tenant, client) => Key::client_of_tenant(tenant, client),
             Self::Registration(registration) => Key::registration(&registration.client_id),
             Self::KeyListing(listing) => Key::key_listing(&listing.client_id, &listing.key_id),
@@ -701,6 +721,7 @@ impl Record {
             Self::ApiKey(_, key) => to_item(key),
             Self::Customer(_, customer) => to_item(customer),
             Self::Api(api) => to_item(api.as_ref()),
+            Self::Issuer(issuer) => to_item(issuer),
             Self::Role(name, scopes) => to_item(&Role { name: name.clone(), scopes: scopes.clone() }),
             Self::ClientOfTenant(tenant, client) => {
                 to_item(&Pair { tenant: tenant.clone(), client_id: client.clone() })

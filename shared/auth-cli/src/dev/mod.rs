@@ -16,6 +16,7 @@ use auth_edge::clock;
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use auth_store::keygen;
+use auth_store::remote::{Reach, Remote};
 use auth_store::store::{Record, Store};
 use bytes::Bytes;
 use gateway::Gateway;
@@ -55,6 +56,10 @@ pub(crate) struct Arguments {
     /// template's parameter GatewayTtlSeconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=3600))]
     gateway_ttl: u16,
+    /// Fetch keys of clients (jwks_uri) and of issuers from this machine alone, from https servers of this authority
+    /// (PEM): to try them before they are public. Without it they are fetched from public addresses alone.
+    #[arg(long, value_name = "FILE")]
+    local_keys: Option<PathBuf>,
     /// Write addresses, variables and credentials to this file as JSON, once everything listens.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -148,7 +153,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     // Lines are kept with every check of the decision, for `explain`.
     let settings = Settings { log_level: LogLevel::Debug, ..settings };
     let aws = Aws::read(read).map_err(broken)?;
-    let gate = Gate::new(&aws, &settings);
+    let mut gate = Gate::new(&aws, &settings);
+    if let Some(authority) = &arguments.local_keys {
+        let pem = std::fs::read(authority).map_err(|e| Trouble::Usage(format!("{}: {e}", authority.display())))?;
+        gate.remote = Remote::new(Reach::Loopback(pem));
+    }
 
     let log = log::Log::new();
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();

@@ -37,6 +37,9 @@ pub(crate) enum Subject {
     /// Roles: named sets of scopes.
     #[command(subcommand)]
     Role(Role),
+    /// Issuers of workload tokens: clouds and CI systems whose tokens may prove a client.
+    #[command(subcommand)]
+    Issuer(Issuer),
     /// APIs and what they require, from their OpenAPI documents.
     #[command(subcommand)]
     Api(Api),
@@ -169,6 +172,9 @@ pub(crate) struct Register {
     #[arg(long)]
     #[serde(skip)]
     no_client_credentials: bool,
+    #[command(flatten)]
+    #[serde(skip)]
+    proof: Proof,
     /// Every token request names a user_login.
     #[arg(long)]
     requires_user_login: bool,
@@ -293,6 +299,17 @@ pub(crate) struct ChangeClient {
     #[arg(long, conflicts_with_all = ["rate_per_second", "rate_burst", "rate_per_day"])]
     #[serde(skip)]
     no_rate: bool,
+    #[command(flatten)]
+    #[serde(skip)]
+    proof: Proof,
+    /// It has no keys from now on.
+    #[arg(long, conflicts_with_all = ["jwks", "jwks_uri"])]
+    #[serde(skip)]
+    no_keys: bool,
+    /// No workload proves it from now on.
+    #[arg(long, conflicts_with = "workloads")]
+    #[serde(skip)]
+    no_workloads: bool,
     /// Whether every token request names a user_login.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -682,6 +699,75 @@ pub(crate) struct RoleName {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Issuer {
+    /// Trust an issuer; counts on the next request.
+    Set(SetIssuer),
+    /// List the issuers that are trusted.
+    List,
+    /// Trust an issuer no more; its workloads prove no client then.
+    Delete(IssuerName),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct SetIssuer {
+    /// What you call it.
+    name: String,
+    /// The exact `iss` of its tokens; its keys are found by OpenID discovery.
+    #[arg(long, value_name = "URL")]
+    issuer: String,
+    /// Its keys, a JWK set: then nothing is fetched.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    jwks: Option<PathBuf>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct IssuerName {
+    /// What you call it.
+    name: String,
+}
+
+/// How a client proves itself without a secret.
+#[derive(Debug, Args)]
+pub(crate) struct Proof {
+    /// Its public keys, a JWK set, for private_key_jwt.
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// Where it publishes its keys, for private_key_jwt.
+    #[arg(long, value_name = "URL", conflicts_with = "jwks")]
+    jwks_uri: Option<String>,
+    /// A workload whose tokens prove it: issuer, subject, and the audience where it is not our issuer.
+    #[arg(long = "workload", value_name = "ISSUER SUBJECT [AUDIENCE]", value_parser = workload)]
+    workloads: Vec<Value>,
+}
+
+impl Proof {
+    fn put(&self, fields: &mut Map<String, Value>) -> Result<(), Trouble> {
+        if let Some(file) = &self.jwks {
+            fields.insert("jwks".into(), Source::read(file)?.document);
+        }
+        if let Some(uri) = &self.jwks_uri {
+            fields.insert("jwks_uri".into(), uri.clone().into());
+        }
+        if !self.workloads.is_empty() {
+            fields.insert("workload_identities".into(), self.workloads.clone().into());
+        }
+        Ok(())
+    }
+}
+
+fn workload(text: &str) -> Result<Value, String> {
+    let mut parts = text.split_whitespace();
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(issuer), Some(subject), None, _) => Ok(json!({"issuer": issuer, "subject": subject})),
+        (Some(issuer), Some(subject), Some(audience), None) => {
+            Ok(json!({"issuer": issuer, "subject": subject, "audience": audience}))
+        }
+        _ => Err("an issuer and a subject are needed, divided by a space; an audience may follow".into()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Api {
     /// Replace the requirements of the APIs that an OpenAPI document describes, in one step.
     Import(ImportApi),
@@ -878,6 +964,16 @@ impl Asked {
         self
     }
 
+    fn try_with(
+        mut self,
+        change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Trouble>,
+    ) -> Result<Self, Trouble> {
+        if let Some(fields) = self.fields.as_object_mut() {
+            change(fields)?;
+        }
+        Ok(self)
+    }
+
     fn secret(self, member: &str, secret: &SecretText) -> Self {
         self.with(|fields| drop(fields.insert(member.to_owned(), secret.expose().into())))
     }
@@ -959,6 +1055,14 @@ impl Subject {
                 Role::Show(a) => Asked::new("showRole", a),
                 Role::Delete(a) => Asked::new("deleteRole", a),
             },
+            Self::Issuer(issuer) => match issuer {
+                Issuer::Set(a) => {
+                    let jwks = a.jwks.as_deref().map(Source::read).transpose()?;
+                    Ok(Asked::new("setIssuer", a)?.with(|f| f.extend(jwks.map(|j| ("jwks".to_owned(), j.document)))))
+                }
+                Issuer::List => Asked::new("listIssuers", &()),
+                Issuer::Delete(a) => Asked::new("deleteIssuer", a),
+            },
             Self::Api(api) => match api {
                 Api::Import(a) => a.asked(),
                 Api::Diff(a) => {
@@ -1002,6 +1106,7 @@ impl Subject {
             Self::Token(Token::RevokeAll(a)) => Some(format!("Revoke every token of client {}?", a.client_id)),
             Self::Tenant(Tenant::Disable(a)) => Some(format!("Switch tenant {} off?", a.tenant)),
             Self::Role(Role::Delete(a)) => Some(format!("Delete role {}?", a.role)),
+            Self::Issuer(Issuer::Delete(a)) => Some(format!("Trust issuer {} no more?", a.name)),
             Self::Keyring(Keyring::Force) => {
                 Some("Replace every signing key? Every token is worthless then.".to_owned())
             }
@@ -1013,20 +1118,21 @@ impl Subject {
 impl Client {
     fn asked(&self) -> Result<Asked, Trouble> {
         match self {
-            Self::Register(a) => Ok(Asked::new("registerClient", a)?.with(|f| {
+            Self::Register(a) => Asked::new("registerClient", a)?.try_with(|f| {
                 let contacts = json!({"business": a.business_contact, "technical": a.technical_contact});
                 f.insert("contacts".into(), contacts);
                 a.rate.put(f);
                 if a.no_client_credentials {
                     f.insert("grant_types".into(), json!([]));
                 }
-            })),
+                a.proof.put(f)
+            }),
             Self::Approve(a) => Asked::new("approveClient", a),
             Self::Show(a) => Asked::new("showClient", a),
             Self::List(a) => Asked::new("listClients", a),
             Self::Pack(a) => Asked::new("showPack", a),
             Self::Change(a) => {
-                let asked = Asked::new("changeClient", a)?.with(|f| {
+                let asked = Asked::new("changeClient", a)?.try_with(|f| {
                     a.rate.put(f);
                     if a.no_rate {
                         f.insert("rate".into(), Value::Null);
@@ -1037,7 +1143,14 @@ impl Client {
                     if let (Some(business), Some(technical)) = (&a.business_contact, &a.technical_contact) {
                         f.insert("contacts".into(), json!({"business": business, "technical": technical}));
                     }
-                });
+                    if a.no_keys {
+                        f.insert("jwks".into(), Value::Null);
+                    }
+                    if a.no_workloads {
+                        f.insert("workload_identities".into(), json!([]));
+                    }
+                    a.proof.put(f)
+                })?;
                 Ok(Asked { if_match: a.if_version, ..asked })
             }
             Self::Suspend(a) => Asked::new("suspendClient", a),

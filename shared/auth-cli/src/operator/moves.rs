@@ -27,7 +27,7 @@ pub(crate) struct ImportArguments {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArguments {
     /// Only these kinds: tenant, role, client, grant, key, customer.
-    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = ["tenant", "role", "client", "grant", "key", "customer"])]
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = ["tenant", "role", "issuer", "client", "grant", "key", "customer"])]
     types: Vec<String>,
     /// The file to write; standard output if not given. Only its owner may read it.
     #[arg(long, value_name = "FILE")]
@@ -137,10 +137,11 @@ fn rows_of(
     let list = match kind.as_str() {
         "tenant" => "tenants",
         "client" => "clients",
+        "issuer" => "issuers",
         "key" => "api_keys",
         "customer" => "customers",
         "grant" => return seed::grant_row(line).map(|row| vec![row]),
-        _ => return Err(Trouble::Usage("type: tenant, role, client, grant, key or customer".into())),
+        _ => return Err(Trouble::Usage("type: tenant, role, issuer, client, grant, key or customer".into())),
     };
     if let Some(members) = line.as_object_mut() {
         members.remove("type");

@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 use std::io::Write as _;
 
 /// The columns of each list, in the order in which people look for them.
-const COLUMNS: [(&str, &[&str]); 8] = [
+const COLUMNS: [(&str, &[&str]); 9] = [
     ("tenants", &["tenant", "name", "state", "apis"]),
     ("clients", &["client_id", "name", "kind", "tenant", "environment", "state", "apis"]),
     ("grants", &["client_id", "tenant", "state", "roles", "scopes", "skus", "suppliers", "not_after"]),
     ("keys", &["key_id", "prefix", "last_four", "state", "tenant", "apis", "expires_at", "last_used", "label"]),
     ("customers", &["customer_id", "tenant", "state", "scopes", "password_imported"]),
     ("roles", &["role", "scopes"]),
+    ("issuers", &["name", "issuer", "jwks"]),
     ("apis", &["name", "audience", "url", "document", "operations"]),
     ("changes", &["api", "change", "method", "path", "members"]),
 ];

@@ -1,11 +1,16 @@
 //! The life of a client: registered, approved, suspended, resumed, promoted, deleted.
 
-use super::command::{ApproveClient, ChangeClient, RegisterClient};
+use super::command::{ApproveClient, ChangeClient, RegisterClient, SetIssuer};
 use super::{Authority, Fresh, Refused, secrets, to_come};
 use crate::api::{Api, Catalog, Mechanism};
 use crate::ids::{ApiName, ClientId, ClientKind, Environment, Label, RoleName};
+use crate::jwk::register_set;
 use crate::keyring::Keyring;
-use crate::records::{Assignment, Client, ClientState, Grant, GrantState, GrantType, Rate, Registration, SelfSigning};
+use crate::records::{
+    Assignment, Client, ClientKeys, ClientState, Grant, GrantState, GrantType, Rate, Registration, SelfSigning,
+    TrustedIssuer, WorkloadIdentity,
+};
+use crate::remote::HttpsUrl;
 use crate::secret::{SecretText, hex};
 use crate::time::Timestamp;
 use crate::token::MAX_LIFETIME_SECONDS;
@@ -104,6 +109,8 @@ pub fn register(
             return invalid("scopes, skus, suppliers, not_after: a multi_tenant client has roles alone");
         }
     }
+    trusted(catalog, &asked.workload_identities)?;
+    let keys = keys(asked.jwks.as_ref(), asked.jwks_uri)?;
     let client_id = match asked.client_id {
         Some(id) => id,
         None => made_id(&asked.name, fresh).ok_or_else(|| Refused::invalid("name: letters or digits are needed"))?,
@@ -118,6 +125,8 @@ pub fn register(
         internal: asked.internal,
         grant_types: asked.grant_types,
         secrets: Vec::new(),
+        keys,
+        workload_identities: asked.workload_identities,
         self_signing: asked
             .self_signing
             .then(|| SelfSigning { secrets: Vec::new(), max_lifetime_seconds: SELF_SIGNED_SECONDS }),
@@ -153,6 +162,44 @@ pub fn register(
         promoted_from: None,
     };
     Ok(Registered { client, registration, grant })
+}
+
+/// That workloads are of issuers that the deployment trusts.
+fn trusted(catalog: &Catalog, identities: &[WorkloadIdentity]) -> Result<(), Refused> {
+    match identities.iter().find(|w| !catalog.issuers.iter().any(|i| i.issuer == w.issuer)) {
+        None => Ok(()),
+        Some(WorkloadIdentity { issuer, .. }) => {
+            let text =
+                format!("workload_identities: {issuer} is not trusted here. Due: an operator sets it as an issuer");
+            Err(Refused::invalid(text))
+        }
+    }
+}
+
+/// The keys of a client, from what was sent of them.
+fn keys(jwks: Option<&Value>, jwks_uri: Option<HttpsUrl>) -> Result<Option<ClientKeys>, Refused> {
+    match (jwks, jwks_uri) {
+        (Some(_), Some(_)) => Err(Refused::invalid("jwks, jwks_uri: one of the two (RFC 7591 section 2)")),
+        (Some(jwks), None) => match register_set(jwks) {
+            Ok(keys) => Ok(Some(ClientKeys::Jwks(keys))),
+            Err(why) => Err(Refused::invalid(format!("jwks.{why}"))),
+        },
+        (None, Some(uri)) => Ok(Some(ClientKeys::JwksUri(uri))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// An issuer, from what was sent of it.
+///
+/// # Errors
+/// Names the field.
+pub fn issuer(asked: SetIssuer) -> Result<TrustedIssuer, Refused> {
+    if asked.issuer.as_str().contains('?') {
+        return Err(Refused::invalid("issuer: an issuer has no query (RFC 8414 section 2)"));
+    }
+    let jwks = asked.jwks.map(|jwks| register_set(&jwks)).transpose();
+    let jwks = jwks.map_err(|why| Refused::invalid(format!("jwks.{why}")))?;
+    Ok(TrustedIssuer { name: asked.name, issuer: asked.issuer, jwks })
 }
 
 /// A rate of nothing would be a suspension.
@@ -235,7 +282,10 @@ fn equip(client: &mut Client, means: Means<'_>) -> Result<Vec<(&'static str, Sec
     let Means { keyring, now, fresh } = means;
     let mut made = Vec::new();
     let id = client.client_id.clone();
-    if client.grant_types.contains(&GrantType::ClientCredentials) && client.secrets.is_empty() {
+    if client.grant_types.contains(&GrantType::ClientCredentials)
+        && client.secrets.is_empty()
+        && !client.needs_no_secret()
+    {
         let secret = secrets::made("cs", &fresh.secret);
         client.secrets.push(secrets::stored(keyring, &id, &secret, now));
         made.push(("client_secret", secret));
@@ -304,6 +354,15 @@ pub fn change(
         }
         right.max_lifetime_seconds = seconds;
     }
+    if let Some(identities) = asked.workload_identities {
+        trusted(catalog, &identities)?;
+        client.workload_identities = identities;
+    }
+    // What is named takes the place of what was there; null takes it away.
+    let (jwks, uri) = (asked.jwks, asked.jwks_uri);
+    if jwks.is_some() || uri.is_some() {
+        client.keys = keys(jwks.flatten().as_ref(), uri.flatten())?;
+    }
     client.rate = asked.rate.unwrap_or(client.rate);
     client.requires_user_login = asked.requires_user_login.unwrap_or(client.requires_user_login);
     if asked.contacts.is_some() || asked.account_manager.is_some() {
@@ -356,6 +415,8 @@ pub fn delete(mut client: Client) -> Result<Client, Refused> {
     }
     client.state = ClientState::Deleted;
     client.secrets.clear();
+    client.keys = None;
+    client.workload_identities.clear();
     client.self_signing = None;
     client.apis.clear();
     client.roles.clear();
@@ -397,6 +458,9 @@ pub fn promote(
         client_id: id.clone(),
         environment: Environment::Live,
         secrets: Vec::new(),
+        // What proves a test client is no proof of a live one.
+        keys: None,
+        workload_identities: Vec::new(),
         self_signing: from
             .self_signing
             .as_ref()
@@ -430,6 +494,15 @@ pub fn view(client: &Client, registration: Option<&Registration>, now: Timestamp
         "internal": client.internal,
         "grant_types": client.grant_types,
         "secrets": secrets::view(&client.secrets, now),
+        "jwks": match &client.keys {
+            Some(ClientKeys::Jwks(keys)) => Some(json!({ "keys": keys })),
+            _ => None,
+        },
+        "jwks_uri": match &client.keys {
+            Some(ClientKeys::JwksUri(uri)) => Some(uri),
+            _ => None,
+        },
+        "workload_identities": client.workload_identities,
         "self_signing": client.self_signing.as_ref().map(|right| json!({
             "max_lifetime_seconds": right.max_lifetime_seconds, "secrets": secrets::view(&right.secrets, now)})),
         "requires_user_login": client.requires_user_login,

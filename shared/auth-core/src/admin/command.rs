@@ -3,10 +3,11 @@
 
 use crate::api::TokenSettings;
 use crate::ids::{
-    ApiName, ClientId, ClientKind, CustomerId, Environment, Jti, KeyId, Label, RoleName, Scope, SkuPattern,
+    ApiName, ClientId, ClientKind, CustomerId, Environment, IssuerName, Jti, KeyId, Label, RoleName, Scope, SkuPattern,
     SupplierCode, TenantId, Username,
 };
-use crate::records::{ClientState, Contact, GrantType, KeyLife, Rate};
+use crate::records::{ClientState, Contact, GrantType, KeyLife, Rate, WorkloadIdentity};
+use crate::remote::HttpsUrl;
 use crate::secret::SecretText;
 use crate::time::Rfc3339;
 use serde::{Deserialize, Deserializer};
@@ -57,6 +58,7 @@ commands! {
     CreateCustomer = "createCustomer", ListCustomers = "listCustomers", ShowCustomer = "showCustomer",
     ResetCustomer = "resetCustomer", DisableCustomer = "disableCustomer", EnableCustomer = "enableCustomer",
     SetRole = "setRole", ListRoles = "listRoles", ShowRole = "showRole", DeleteRole = "deleteRole",
+    SetIssuer = "setIssuer", ListIssuers = "listIssuers", DeleteIssuer = "deleteIssuer",
     ImportApi = "importApi", DiffApi = "diffApi", ListApis = "listApis", ShowApi = "showApi",
     ShowKeyring = "showKeyring", RotateKeyring = "rotateKeyring", ForceKeyring = "forceKeyring",
     QueryAudit = "queryAudit", QueryTenantAudit = "queryTenantAudit", VerifyAudit = "verifyAudit",
@@ -203,6 +205,9 @@ command! {
         #[serde(default)] environment: Option<Environment>,
         #[serde(default = "client_credentials")] grant_types: Vec<GrantType>,
         #[serde(default)] self_signing: bool,
+        #[serde(default)] jwks: Option<Value>,
+        #[serde(default)] jwks_uri: Option<HttpsUrl>,
+        #[serde(default, deserialize_with = "few")] workload_identities: Vec<WorkloadIdentity>,
         #[serde(default)] requires_user_login: bool,
         #[serde(default)] rate: Option<Rate>,
         #[serde(default, deserialize_with = "few")] apis: Vec<ApiName>,
@@ -246,6 +251,9 @@ command! {
         #[serde(default)] agreement: Option<Label>,
         #[serde(default, deserialize_with = "some_few")] roles: Option<Vec<RoleName>>,
         #[serde(default, deserialize_with = "some")] rate: Option<Option<Rate>>,
+        #[serde(default, deserialize_with = "some")] jwks: Option<Option<Value>>,
+        #[serde(default, deserialize_with = "some")] jwks_uri: Option<Option<HttpsUrl>>,
+        #[serde(default, deserialize_with = "some_few")] workload_identities: Option<Vec<WorkloadIdentity>>,
         #[serde(default)] requires_user_login: Option<bool>,
         #[serde(default)] contacts: Option<Contacts>,
         #[serde(default)] account_manager: Option<Label>,
@@ -448,6 +456,18 @@ command! {
 command! {
     /// Takes a role away; whoever has it may do nothing by it.
     DeleteRole { role: RoleName }
+}
+command! {
+    /// Trusts an issuer of workload tokens.
+    SetIssuer { name: IssuerName, issuer: HttpsUrl, #[serde(default)] jwks: Option<Value> }
+}
+command! {
+    /// Lists the issuers that are trusted.
+    ListIssuers {}
+}
+command! {
+    /// Trusts an issuer no more.
+    DeleteIssuer { name: IssuerName }
 }
 command! {
     /// Replaces the requirements of the APIs that a document describes.

@@ -40,7 +40,7 @@ const OPERATOR: Reach = Reach::Operator;
 const TENANT: Reach = Reach::Tenant;
 
 /// All operations. `openapi-admin.yaml` says the same; a test holds one against the other.
-pub const OPERATIONS: [Operation; 57] = [
+pub const OPERATIONS: [Operation; 60] = [
     o("listTenants", "GET", "/admin/tenants", "tenants:read", OPERATOR),
     o("provisionTenant", "PUT", "/admin/tenants/{tenant}", "tenants:write", OPERATOR),
     o("showTenant", "GET", "/admin/tenants/{tenant}", "tenants:read", TENANT),
@@ -88,6 +88,9 @@ pub const OPERATIONS: [Operation; 57] = [
     o("showRole", "GET", "/admin/roles/{role}", "roles:read", OPERATOR),
     o("setRole", "PUT", "/admin/roles/{role}", "roles:write", OPERATOR),
     o("deleteRole", "DELETE", "/admin/roles/{role}", "roles:write", OPERATOR),
+    o("listIssuers", "GET", "/admin/issuers", "issuers:read", OPERATOR),
+    o("setIssuer", "PUT", "/admin/issuers/{name}", "issuers:write", OPERATOR),
+    o("deleteIssuer", "DELETE", "/admin/issuers/{name}", "issuers:write", OPERATOR),
     o("listApis", "GET", "/admin/apis", "apis:read", OPERATOR),
     o("importApi", "POST", "/admin/apis/import", "apis:write", OPERATOR),
     o("diffApi", "POST", "/admin/apis/diff", "apis:read", OPERATOR),
@@ -136,6 +139,11 @@ impl Operation {
 /// Whether a scope is one of administration.
 pub fn is_administrative(scope: &Scope) -> bool {
     scope.as_str() == MAY_INTROSPECT || OPERATIONS.iter().any(|operation| operation.scope == scope.as_str())
+}
+
+/// All scopes of administration.
+pub fn administrative() -> Vec<Scope> {
+    OPERATIONS.iter().map(|operation| operation.scope).chain([MAY_INTROSPECT]).filter_map(|s| s.parse().ok()).collect()
 }
 
 /// The scope by which an application of the platform may ask of every token what it is worth.

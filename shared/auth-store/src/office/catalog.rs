@@ -1,4 +1,4 @@
-//! Roles, APIs, and the keyring.
+//! Roles, APIs, issuers of workload tokens, and the keyring.
 
 use super::{Draft, Expect, Given, Office, Step, Write};
 use crate::Fault;
@@ -7,8 +7,8 @@ use crate::rotation;
 use crate::store::{Record, catalog_versions};
 use crate::vault::{CURRENT, Vault};
 use auth_core::admin::chain::Event;
-use auth_core::admin::command::{DeleteRole, DiffApi, ImportApi, SetRole, ShowApi, ShowRole};
-use auth_core::admin::{Done, Refused, apis};
+use auth_core::admin::command::{DeleteIssuer, DeleteRole, DiffApi, ImportApi, SetIssuer, SetRole, ShowApi, ShowRole};
+use auth_core::admin::{Done, Refused, apis, clients, operations};
 use auth_core::api::Catalog;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use serde_json::{Value, json};
@@ -85,6 +85,49 @@ impl Office<'_> {
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let scopes = catalog.roles.get(&asked.role).ok_or_else(|| Refused::not_found("role", &asked.role))?;
         Ok(Draft::show(Done::of(json!({"role": asked.role, "scopes": scopes}))))
+    }
+
+    /// An issuer stands beside the APIs: each process learns of it with the next decision.
+    pub(super) async fn set_issuer(&self, asked: SetIssuer) -> Step<Draft> {
+        let issuer = clients::issuer(asked)?;
+        // Its keys may prove any client that trusts it, so whoever sets them could be any of those.
+        self.actor.has_all(&operations::administrative())?;
+        let (version, catalog) = self.versioned_catalog().await?;
+        if let Some(other) = catalog.issuers.iter().find(|i| i.issuer == issuer.issuer && i.name != issuer.name) {
+            return Err(Refused::conflict(format!("issuer: is set already, under the name {}", other.name)).into());
+        }
+        let before = catalog.issuers.iter().find(|i| i.name == issuer.name);
+        let mut draft = Draft::default();
+        draft.change_catalog(version, vec![Record::Issuer(issuer.clone()).item()?]);
+        draft.events.push(Event {
+            subject: Some(format!("issuer {}", issuer.name)),
+            before: before.map(|i| json!(i)),
+            after: Some(json!(issuer)),
+            ..self.event("setIssuer", None, None)
+        });
+        draft.done = Done { view: json!(issuer), created: before.is_none(), ..Done::default() };
+        Ok(draft)
+    }
+
+    pub(super) async fn list_issuers(&self) -> Step<Draft> {
+        let catalog = self.gate.store.fresh_catalog(self.now).await?;
+        Ok(Draft::show(Done::of(json!({ "issuers": catalog.issuers }))))
+    }
+
+    pub(super) async fn delete_issuer(&self, asked: DeleteIssuer) -> Step<Draft> {
+        let (version, catalog) = self.versioned_catalog().await?;
+        let before = catalog.issuers.iter().find(|i| i.name == asked.name);
+        let before = before.ok_or_else(|| Refused::not_found("issuer", &asked.name))?;
+        let mut draft = Draft::default();
+        draft.change_catalog(version, Vec::new());
+        draft.deletes.push(Key::issuer(&asked.name));
+        draft.events.push(Event {
+            subject: Some(format!("issuer {}", asked.name)),
+            before: Some(json!(before)),
+            ..self.event("deleteIssuer", None, None)
+        });
+        draft.done = Done::of(json!({"name": asked.name, "state": "deleted"}));
+        Ok(draft)
     }
 
     pub(super) async fn import_api(&self, asked: ImportApi, keyring: &Keyring) -> Step<Draft> {

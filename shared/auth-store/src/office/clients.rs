@@ -247,6 +247,13 @@ impl Office<'_> {
             return Err(Refused::forbidden("A client does not decide what it may do itself.").into());
         }
         self.may_hand_out(asked.roles.as_deref().unwrap_or_default(), &catalog)?;
+        if asked.jwks.is_some() || asked.jwks_uri.is_some() || asked.workload_identities.is_some() {
+            // What proves a client is as good as its secret; and who stole a token must not make it last.
+            if is_own {
+                return Err(Refused::forbidden("A client does not decide what it is proven by.").into());
+            }
+            self.may_hand_out(&was.client.roles, &catalog)?;
+        }
         let changed = clients::change(was.client.clone(), was.registration().cloned(), asked, &catalog, self.now)?;
         let view = clients::view(&changed.0, changed.1.as_ref(), self.now);
         if view == was.view(self.now) {

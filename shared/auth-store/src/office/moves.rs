@@ -10,7 +10,7 @@ use auth_core::admin::{clients, grants, keys};
 use auth_core::ids::{ClientKind, Label, RoleName, Scope, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::password::StoredPassword;
-use auth_core::records::{ApiKey, Client, Customer, Grant, KeyListing, Registration, Tenant};
+use auth_core::records::{ApiKey, Client, Customer, Grant, KeyListing, Registration, Tenant, TrustedIssuer};
 use auth_core::secret::{Digest, SecretText};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -64,6 +64,13 @@ impl Row {
         Self { name: format!("client {id}"), records, tenant, view }
     }
 
+    /// An issuer of workload tokens.
+    pub fn issuer(issuer: TrustedIssuer) -> Self {
+        let name = format!("issuer {}", issuer.name);
+        let view = json!(issuer);
+        Self { name, view, records: vec![Record::Issuer(issuer)], tenant: None }
+    }
+
     /// A grant.
     pub fn grant(grant: Grant) -> Self {
         let view = grants::view(&grant);
@@ -109,8 +116,11 @@ impl Row {
                 role: RoleName,
                 scopes: Vec<Scope>,
             },
+            Issuer {
+                record: TrustedIssuer,
+            },
             Client {
-                record: Client,
+                record: Box<Client>,
                 #[serde(default)]
                 registration: Option<Registration>,
             },
@@ -138,6 +148,7 @@ impl Row {
                 records: vec![Record::Role(role, scopes)],
                 tenant: None,
             },
+            Line::Issuer { record } => Self::issuer(record),
             Line::Client { record, registration } => {
                 let ours = registration.as_ref().is_none_or(|r| r.client_id == record.client_id);
                 let two =
@@ -147,7 +158,7 @@ impl Row {
                     (false, ..) => return Err("registration: of another client".into()),
                     (_, false, _) => return Err("secrets: two at most".into()),
                     (.., false) => return Err("tenant: a single_tenant client has one, and no other".into()),
-                    _ => Self::client(record, registration),
+                    _ => Self::client(*record, registration),
                 }
             }
             Line::Grant { record } => Self::grant(record),
@@ -170,7 +181,7 @@ impl Row {
     }
 
     fn holds_catalog(&self) -> bool {
-        self.records.iter().any(|record| matches!(record, Record::Role(..) | Record::Api(_)))
+        self.records.iter().any(|record| matches!(record, Record::Role(..) | Record::Issuer(_) | Record::Api(_)))
     }
 }
 
@@ -379,6 +390,7 @@ fn line(item: &Item, others: &HashMap<Key, Item>) -> Result<Option<Value>, Fault
             let role = record(item)?;
             Some(json!({"type": "role", "role": role.get("name"), "scopes": role.get("scopes")}))
         }
+        ("CATALOG", sk) if sk.starts_with("ISSUER#") => Some(json!({"type": "issuer", "record": record(item)?})),
         _ => None,
     })
 }

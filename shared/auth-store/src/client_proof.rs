@@ -1,0 +1,245 @@
+//! Client authentication: at the token endpoint, and wherever a client manages its own credentials.
+
+use crate::Fault;
+use crate::gate::Gate;
+use crate::remote::KeysOf;
+use crate::store::{Fetched, Wanted};
+use auth_core::audit::AuditLine;
+use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
+use auth_core::client_authentication::{OneUse, UnverifiedAssertion, UnverifiedClient};
+use auth_core::ids::{ClientId, TenantId};
+use auth_core::issue::usable;
+use auth_core::jwk::{VerifyingKey, read_set};
+use auth_core::keyring::Keyring;
+use auth_core::records::{Client, ClientKeys, StoredSecret};
+use auth_core::secret::{Digest, DigestOf, SecretText};
+use auth_core::time::Timestamp;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A client that is proven, but for the one use of its assertion.
+#[derive(Debug)]
+pub struct Proven {
+    /// What the table has.
+    pub fetched: Fetched,
+    /// The client.
+    pub client: Client,
+    /// To be spent ([`Gate::spend`]) before anything is given for it.
+    pub once: Option<OneUse>,
+}
+
+/// A client that is not proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotProven {
+    /// What happened, for the log alone: the answer is one for all of it.
+    pub why: String,
+    /// There were too many of these: for how many seconds it is not tried again.
+    pub wait: Option<i64>,
+}
+
+/// Where a request comes from, and what else is wanted of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Fetched beside.
+    pub tenant: Option<&'a TenantId>,
+    /// The caller's address.
+    pub address: &'a str,
+    /// The names that an assertion may have for an audience.
+    pub audiences: &'a [&'a str],
+}
+
+impl Gate {
+    /// Proves who a client is. Unknown, wrong, suspended, pending or of the other environment: one answer, and for each
+    /// the same digest and the same comparison, or a signature of the same kind.
+    ///
+    /// # Errors
+    /// A fault of ours; never the caller's doing.
+    pub async fn prove_client(
+        &self,
+        keyring: &Keyring,
+        unverified: &UnverifiedClient<'_>,
+        asking: Asking<'_>,
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Result<Proven, NotProven>, Fault> {
+        // Every spelling of the id counts, by its digest: people paste secrets where an id belongs.
+        let named_by = |id: &ClientId| Digest::of(&keyring.pepper, DigestOf::ClientId, id.as_str()).as_str().to_owned();
+        let by_name = |id: &ClientId| Attempts::new(CLIENTS_BY_NAME, named_by(id));
+        let mut attempts: Vec<Attempts> = match unverified {
+            UnverifiedClient::Secret(pairs) => pairs.iter().map(|(id, _)| by_name(id)).collect(),
+            UnverifiedClient::Assertion(id, _) => vec![by_name(id)],
+        };
+        attempts.dedup();
+        attempts.push(Attempts::new(CLIENTS_BY_ADDRESS, asking.address));
+        let tried = match unverified {
+            UnverifiedClient::Secret(pairs) => self.by_secret(keyring, pairs, asking, &attempts, now, line).await?,
+            UnverifiedClient::Assertion(id, assertion) => {
+                self.by_assertion(keyring, id, assertion, asking, &attempts, now, line).await?
+            }
+        };
+        match tried {
+            Ok(proven) => Ok(Ok(proven)),
+            Err((why, fetched)) => {
+                let wait = fetched.and_then(|have| wait_seconds(&attempts, &have.failures, now));
+                self.store.count_attempts(&attempts, 1, now).await?;
+                Ok(Err(NotProven { why, wait }))
+            }
+        }
+    }
+
+    /// Spends the one use of an assertion. `false`: somebody was here with it before.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn spend(&self, once: Option<&OneUse>, line: &AuditLine) -> Result<bool, Fault> {
+        match once {
+            None => Ok(true),
+            Some(once) => self.store.spend(once, &line.request_id).await,
+        }
+    }
+
+    async fn by_secret(
+        &self,
+        keyring: &Keyring,
+        pairs: &[(ClientId, SecretText)],
+        asking: Asking<'_>,
+        attempts: &[Attempts],
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Result<Proven, (String, Option<Fetched>)>, Fault> {
+        let mut why = "unknown client";
+        let mut fetched: Option<(&ClientId, Fetched)> = None;
+        for (id, secret) in pairs {
+            let have = match fetched.take() {
+                Some((same, have)) if same == id => have,
+                _ => self.fetch_for_proof(id, asking, attempts, now).await?,
+            };
+            let client = have.facts.client.clone();
+            // What a caller only claims is not written down.
+            line.client_id = client.as_ref().map(|c| c.client_id.to_string());
+            if !secret_matches(keyring, id, secret, client.as_ref().map_or(&[], |c| &c.secrets), now) {
+                why = if client.is_some() { "wrong secret" } else { why };
+                fetched = Some((id, have));
+                continue;
+            }
+            // State and environment are judged with the secret; the answer is the same, and takes the same way out.
+            match client.map(|client| usable(&client, self.deployment(now)).map(|()| client)) {
+                Some(Ok(client)) => return Ok(Ok(Proven { fetched: have, client, once: None })),
+                Some(Err(not)) => why = not,
+                None => {}
+            }
+            fetched = Some((id, have));
+        }
+        Ok(Err((why.into(), fetched.map(|(_, have)| have))))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the sides of one proof, which stand apart in no other place")]
+    async fn by_assertion(
+        &self,
+        keyring: &Keyring,
+        id: &ClientId,
+        assertion: &UnverifiedAssertion<'_>,
+        asking: Asking<'_>,
+        attempts: &[Attempts],
+        now: Timestamp,
+        line: &mut AuditLine,
+    ) -> Result<Result<Proven, (String, Option<Fetched>)>, Fault> {
+        let have = self.fetch_for_proof(id, asking, attempts, now).await?;
+        let client = have.facts.client.clone();
+        line.client_id = client.as_ref().map(|c| c.client_id.to_string());
+        // Judged before anybody is asked for keys: nobody makes us fetch for a client that is not in use.
+        let usable = client.ok_or("unknown client").and_then(|c| usable(&c, self.deployment(now)).map(|()| c));
+        let client = match usable {
+            Ok(client) => client,
+            Err(why) => {
+                // A signature is checked as well, by keys that can never have made it.
+                let own: Vec<VerifyingKey> = keyring.signing_keys().cloned().collect();
+                let _ = assertion.verify_own(id, &own, asking.audiences, &self.expected(now));
+                return Ok(Err((why.into(), Some(have))));
+            }
+        };
+        let proof = if assertion.is_of_the_client() {
+            match self.keys_of_client(&client, assertion, now).await {
+                Ok(keys) => assertion.verify_own(id, &keys, asking.audiences, &self.expected(now)).map(Some),
+                // The client's own doing, and no outage of ours.
+                Err(Fault(what)) => Err(format!("the keys at jwks_uri cannot be had: {what}")),
+            }
+        } else {
+            self.by_workload(&client, assertion, &have, now).await?.map(|()| None)
+        };
+        Ok(match proof {
+            Ok(once) => Ok(Proven { fetched: have, client, once }),
+            Err(why) => Err((why, Some(have))),
+        })
+    }
+
+    async fn keys_of_client(
+        &self,
+        client: &Client,
+        assertion: &UnverifiedAssertion<'_>,
+        now: Timestamp,
+    ) -> Result<Arc<Vec<VerifyingKey>>, Fault> {
+        match &client.keys {
+            Some(ClientKeys::JwksUri(url)) => {
+                self.remote.keys(KeysOf::Address(url), |keys| assertion.has_candidate(keys), now).await
+            }
+            _ => Ok(Arc::new(client.registered_keys())),
+        }
+    }
+
+    async fn by_workload(
+        &self,
+        client: &Client,
+        assertion: &UnverifiedAssertion<'_>,
+        have: &Fetched,
+        now: Timestamp,
+    ) -> Result<Result<(), String>, Fault> {
+        let (iss, sub) = (assertion.unverified_issuer(), assertion.unverified_subject());
+        let Some(workload) = client.workload(iss, sub) else {
+            return Ok(Err("iss and sub are not a workload of the client".into()));
+        };
+        let catalog = self.store.catalog_for(have).await?;
+        let Some(issuer) = catalog.issuers.iter().find(|issuer| issuer.issuer == workload.issuer) else {
+            return Ok(Err("the issuer of the workload is not trusted any more".into()));
+        };
+        let keys = match &issuer.jwks {
+            Some(pinned) => Arc::new(read_set(&json!({ "keys": pinned })).unwrap_or_default()),
+            None => {
+                let of = KeysOf::Issuer(&issuer.issuer);
+                let keys = self.remote.keys(of, |keys| assertion.has_candidate(keys), now).await;
+                // An operator chose the issuer; that it cannot be reached is not the workload's doing.
+                keys.map_err(|Fault(what)| Fault(format!("keys of issuer {}: {what}", issuer.name)))?
+            }
+        };
+        Ok(assertion.verify_workload(workload, &keys, &self.issuer, &self.expected(now)))
+    }
+
+    async fn fetch_for_proof(
+        &self,
+        client: &ClientId,
+        asking: Asking<'_>,
+        attempts: &[Attempts],
+        now: Timestamp,
+    ) -> Result<Fetched, Fault> {
+        let wanted = Wanted { client: Some(client), tenant: asking.tenant, attempts, ..Wanted::default() };
+        self.store.fetch(wanted, now).await
+    }
+}
+
+fn secret_matches(
+    keyring: &Keyring,
+    client: &ClientId,
+    secret: &SecretText,
+    stored: &[StoredSecret],
+    now: Timestamp,
+) -> bool {
+    let digest = Digest::of(&keyring.pepper, DigestOf::ClientSecret(client.as_str()), secret.expose());
+    // An unknown client's secret is compared as well, with what can never match.
+    let nobody = Digest::of(&keyring.pepper, DigestOf::ClientSecret(""), "");
+    let live = stored.iter().filter(|s| !s.expires_at.is_some_and(|t| t.has_passed(now)));
+    let mut matches = digest.matches(&nobody);
+    for stored in live {
+        matches |= digest.matches(&stored.digest);
+    }
+    matches
+}

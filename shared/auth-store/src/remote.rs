@@ -1,0 +1,204 @@
+//! Keys that others publish: a client's at its `jwks_uri`, an issuer's by OpenID discovery. Fetched by whoever asks for
+//! a token, so that nobody can make us do much: https alone, to public addresses, no redirect, bounded in size and time,
+//! one fetch at a time and address, kept for a while, and not tried again at once.
+
+use crate::Fault;
+use crate::aws::tls_of;
+use auth_core::jwk::{VerifyingKey, read_set};
+use auth_core::remote::{HttpsUrl, is_public};
+use auth_core::time::Timestamp;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use moka::sync::Cache;
+use serde_json::Value;
+use std::net::{IpAddr, ToSocketAddrs as _};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// So many sets are kept; nobody but an operator adds addresses.
+const KEPT: u64 = 1_000;
+/// A set is asked for again after so many seconds.
+const FRESH_SECONDS: i64 = 300;
+/// An older one may be used for so long, if its address does not answer.
+const STALE_SECONDS: i64 = 3_600;
+/// An address that was just asked is not asked again for so many seconds, whatever kid is looked for.
+const PAUSE_SECONDS: i64 = 10;
+/// The longest document, in bytes.
+const MOST_BYTES: usize = 128 * 1024;
+/// The time of one document.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Where from, and how it is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeysOf<'a> {
+    /// The JWK set itself (`jwks_uri`).
+    Address(&'a HttpsUrl),
+    /// That of an issuer (OpenID Connect Discovery 1.0 section 4).
+    Issuer(&'a HttpsUrl),
+}
+
+/// What is known of one address.
+#[derive(Default)]
+struct Kept {
+    keys: Option<(Timestamp, Arc<Vec<VerifyingKey>>)>,
+    tried: Option<Timestamp>,
+}
+
+/// Whose keys a process has.
+pub struct Remote {
+    reach: Reach,
+    connector: OnceLock<Result<Connector, Fault>>,
+    kept: Cache<String, Arc<Mutex<Kept>>>,
+}
+
+/// How far requests go.
+#[derive(Debug, Clone, Default)]
+pub enum Reach {
+    /// To the public internet, to servers whose certificates the system trusts.
+    #[default]
+    Public,
+    /// To this machine alone, to servers of this authority (PEM): for developers.
+    Loopback(Vec<u8>),
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Remote")
+    }
+}
+
+impl Remote {
+    /// Nothing is fetched, and no certificate read, before it is needed.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach, connector: OnceLock::new(), kept: Cache::new(KEPT) }
+    }
+
+    /// The keys of an address; newer ones, if those that are kept have none that is `wanted`.
+    ///
+    /// # Errors
+    /// If they are not to be had.
+    pub async fn keys(
+        &self,
+        of: KeysOf<'_>,
+        wanted: impl Fn(&[VerifyingKey]) -> bool,
+        now: Timestamp,
+    ) -> Result<Arc<Vec<VerifyingKey>>, Fault> {
+        let name = match of {
+            KeysOf::Address(url) => format!("keys {url}"),
+            KeysOf::Issuer(url) => format!("issuer {url}"),
+        };
+        let kept = self.kept.get_with(name, Arc::default);
+        // Whoever comes while it is fetched waits for that.
+        let mut kept = kept.lock().await;
+        let within = |at: Timestamp, seconds: i64| (0..seconds).contains(&now.since(at));
+        let have = |seconds: i64| kept.keys.as_ref().filter(|(at, _)| within(*at, seconds)).map(|(_, k)| Arc::clone(k));
+        let just_tried = kept.tried.is_some_and(|at| within(at, PAUSE_SECONDS));
+        match have(FRESH_SECONDS) {
+            Some(keys) if just_tried || wanted(&keys) => return Ok(keys),
+            None if just_tried => {
+                return have(STALE_SECONDS).ok_or_else(|| Fault::new("it was just asked for in vain"));
+            }
+            _ => {}
+        }
+        let stale = have(STALE_SECONDS);
+        kept.tried = Some(now);
+        match Box::pin(self.fetch_keys(of)).await {
+            Ok(keys) => {
+                let keys = Arc::new(keys);
+                kept.keys = Some((now, Arc::clone(&keys)));
+                Ok(keys)
+            }
+            Err(fault) => stale.ok_or(fault),
+        }
+    }
+
+    async fn fetch_keys(&self, of: KeysOf<'_>) -> Result<Vec<VerifyingKey>, Fault> {
+        let found;
+        let address = match of {
+            KeysOf::Address(url) => url,
+            KeysOf::Issuer(issuer) => {
+                let url = format!("{}/.well-known/openid-configuration", issuer.as_str().trim_end_matches('/'));
+                let url = url.parse().map_err(|_| Fault::new("the issuer's address is too long"))?;
+                let metadata = self.fetch(&url).await?;
+                if metadata.get("issuer").and_then(Value::as_str) != Some(issuer.as_str()) {
+                    return Err(Fault::new("the metadata are of another issuer"));
+                }
+                let uri = metadata.get("jwks_uri").and_then(Value::as_str).and_then(|uri| uri.parse().ok());
+                found = uri.ok_or_else(|| Fault::new("the metadata hold no jwks_uri that may be fetched"))?;
+                &found
+            }
+        };
+        read_set(&self.fetch(address).await?).ok_or_else(|| Fault::new("not a JWK set"))
+    }
+
+    async fn fetch(&self, url: &HttpsUrl) -> Result<Value, Fault> {
+        let fetched = tokio::time::timeout(PATIENCE, self.fetch_slowly(url)).await;
+        let body = fetched.map_err(|_| Fault::new("timed out"))??;
+        auth_core::json::parse(&body).map_err(|_| Fault::new("not JSON"))
+    }
+
+    async fn fetch_slowly(&self, url: &HttpsUrl) -> Result<Vec<u8>, Fault> {
+        let connector = self.connector.get_or_init(|| connector(&self.reach)).as_ref().map_err(Clone::clone)?;
+        let mut request = HttpRequest::empty();
+        request.set_uri(url.as_str()).map_err(|_| Fault::new("not an address"))?;
+        request.headers_mut().insert("accept", "application/json");
+        let answer = connector.call(request).await.map_err(|_| Fault::new("no connection"))?;
+        // A redirect is an answer like any other that is not 200: nobody follows it.
+        if answer.status().as_u16() != 200 {
+            return Err(Fault::new("not answered with 200"));
+        }
+        bounded(answer.into_body()).await
+    }
+}
+
+/// A body, as far as it is not too long.
+async fn bounded(body: SdkBody) -> Result<Vec<u8>, Fault> {
+    let mut body = ByteStream::new(body);
+    let mut bytes = Vec::new();
+    while let Some(part) = body.next().await {
+        let part = part.map_err(|_| Fault::new("the answer broke off"))?;
+        if bytes.len() + part.len() > MOST_BYTES {
+            return Err(Fault::new("the answer is too long"));
+        }
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
+}
+
+fn connector(reach: &Reach) -> Result<Connector, Fault> {
+    let roots = match reach {
+        Reach::Public => tls::TrustStore::empty().with_native_roots(true),
+        Reach::Loopback(authority) => tls::TrustStore::empty().with_pem_certificate(authority.as_slice()),
+    };
+    let builder = Connector::builder()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
+        .tls_context(tls_of(roots)?);
+    Ok(builder.build_with_resolver(Resolver { only_loopback: matches!(reach, Reach::Loopback(_)) }))
+}
+
+/// Resolves names to addresses that may be connected to. It stands between name and connection, so that the address
+/// that was looked at is the one that is used.
+#[derive(Debug, Clone)]
+struct Resolver {
+    only_loopback: bool,
+}
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        let (name, only_loopback) = (name.to_owned(), self.only_loopback);
+        DnsFuture::new(async move {
+            let refused = |why: &'static str| ResolveDnsError::new(std::io::Error::other(why));
+            let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs()).await;
+            let found = looked_up.map_err(ResolveDnsError::new)?.map_err(ResolveDnsError::new)?;
+            let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            let may = |address: &IpAddr| if only_loopback { address.is_loopback() } else { is_public(*address) };
+            // One that is not public makes the whole name doubtful.
+            if addresses.iter().all(may) { Ok(addresses) } else { Err(refused("an address that is not public")) }
+        })
+    }
+}
