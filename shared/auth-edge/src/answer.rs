@@ -1,13 +1,13 @@
 //! What an authorizer answers, in the form that the gateway wants.
 
 use crate::arn::{MAX_RESOURCE, MethodArn};
-use crate::event::{AuthorizerEvent, Shape};
-use auth_core::api::Matched;
-use auth_core::decision::{Access, Rights, Verdict};
+use crate::event::{AuthorizerEvent, GRAPHQL_PATH, Shape};
+use auth_core::api::{Matched, Operation};
+use auth_core::decision::{Access, Rights, Verdict, covers, meets_unseen_limits};
 use auth_core::ids::glob;
 use auth_core::policy::{Breadth, Route, Routes, routes};
 use auth_core::refusal::{Reason, Refusal};
-use auth_core::secret::fingerprint;
+use auth_core::secret::{base64url, fingerprint};
 use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -31,6 +31,7 @@ pub enum Answer {
 
 /// Writes the answer.
 pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiResponse) -> Answer {
+    let Some(arn) = &event.arn else { return Answer::Json(graphql(event, verdict)) };
     let refused = verdict.access.as_ref().err();
     let is_http = matches!(event.shape, Shape::Http1 | Shape::Http2);
     if refused.is_some_and(Reason::is_unauthorized) && !is_http {
@@ -42,9 +43,9 @@ pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiRespo
     }
     let rights = verdict.rights();
     let policy = match (rights, verdict.matched(&event.request)) {
-        (Some(rights), Some(matched)) => policy(event, verdict, rights, &matched),
-        (Some(_), None) => policy_of(&event.arn, Routes::default(), false),
-        (None, _) => Policy::new(vec![event.arn.everything()], Vec::new()),
+        (Some(rights), Some(matched)) => policy(arn, event, verdict, rights, &matched),
+        (Some(_), None) => policy_of(arn, Routes::default(), false),
+        (None, _) => Policy::new(vec![arn.everything()], Vec::new()),
     };
     let principal = rights.map(Rights::principal).filter(|p| !p.is_empty());
     let mut answer = json!({
@@ -98,8 +99,39 @@ impl Policy {
     }
 }
 
-fn policy(event: &AuthorizerEvent, verdict: &Verdict, rights: &Rights, matched: &Matched<'_>) -> Policy {
-    let (arn, allowed) = (&event.arn, verdict.access.is_ok());
+/// What AppSync wants. It knows one refusal for a whole request; of the fields that the API's document names, it answers
+/// those with null that the credential may not have. Nothing is kept: what was revoked counts on the next request.
+fn graphql(event: &AuthorizerEvent, verdict: &Verdict) -> Value {
+    let text = |value: Value| if value.is_string() { value } else { value.to_string().into() };
+    let context: Map<String, Value> = context(verdict).into_iter().map(|(name, value)| (name, text(value))).collect();
+    let (access, matched) = (verdict.access.as_ref(), verdict.matched(&event.request));
+    let denied: Vec<String> = match (access, matched) {
+        (Ok(access), Some(Matched { api, .. })) => {
+            let is_denied = |operation: &&Operation| {
+                !covers(access.rights(), api, operation)
+                    || !meets_unseen_limits(access.rights(), api, operation, &event.request)
+            };
+            api.operations.iter().filter(is_denied).filter_map(|o| field(&o.path.to_string())).collect()
+        }
+        _ => Vec::new(),
+    };
+    json!({"isAuthorized": access.is_ok(), "resolverContext": context, "deniedFields": denied, "ttlOverride": 0})
+}
+
+/// The field that a path of the document stands for, as `Type.field`.
+fn field(path: &str) -> Option<String> {
+    let (kind, field) = path.strip_prefix(GRAPHQL_PATH)?.strip_prefix('/')?.split_once('/')?;
+    (!field.contains('/')).then(|| format!("{kind}.{field}"))
+}
+
+fn policy(
+    arn: &MethodArn,
+    event: &AuthorizerEvent,
+    verdict: &Verdict,
+    rights: &Rights,
+    matched: &Matched<'_>,
+) -> Policy {
+    let allowed = verdict.access.is_ok();
     for (breadth, most_bytes) in [(Breadth::Gateway, MANY_BYTES), (Breadth::Api, MOST_BYTES)] {
         let most_patterns = most_bytes / SHORTEST_PATTERN;
         let Some(routes) = routes(rights, &verdict.catalog, matched, &event.request, breadth, most_patterns) else {
@@ -169,6 +201,9 @@ pub fn rights_context(rights: &Rights) -> Map<String, Value> {
     put("roles", join(rights.roles().iter().map(|v| v.as_str())));
     put("suppliers", join(rights.suppliers().iter().map(|v| v.as_str())));
     put("skus", join(rights.skus().iter().map(|v| v.as_str())));
+    // Base64url: a gateway stumbles over JSON inside of a context that it keeps.
+    let details = Some(rights.details()).filter(|details| !details.is_empty());
+    put("authorization_details", details.map(|d| base64url(d.to_text().as_bytes()).into()));
     put("customer_id", rights.customer_id().map(|v| v.as_str().into()));
     put("user_login", rights.user_login().map(|v| v.as_str().into()));
     put("jti", rights.jti().map(|v| v.as_str().into()));

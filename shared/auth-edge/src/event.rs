@@ -1,4 +1,4 @@
-//! Every event that API Gateway sends to an authorizer, read into one value.
+//! Every event that API Gateway or AppSync sends to an authorizer, read into one value.
 
 use crate::arn::MethodArn;
 use auth_core::api::Request;
@@ -17,15 +17,21 @@ pub enum Shape {
     Http2,
     /// WebSocket API, `$connect`.
     WebSocket,
+    /// AppSync, any GraphQL request.
+    AppSync,
 }
+
+/// Where an API that AppSync serves stands in its document: requests as `POST /graphql`, and below it each field of the
+/// schema that asks for something, as `/graphql/TYPE/FIELD`.
+pub const GRAPHQL_PATH: &str = "/graphql";
 
 /// An authorizer's event.
 #[derive(Debug, Clone)]
 pub struct AuthorizerEvent {
     /// Who asks.
     pub shape: Shape,
-    /// What for.
-    pub arn: MethodArn,
+    /// What for; AppSync knows none.
+    pub arn: Option<MethodArn>,
     /// The request, as far as the event shows it.
     pub request: Request,
     /// The gateway's request id; empty where the event has none.
@@ -58,22 +64,36 @@ impl AuthorizerEvent {
             (Some("REQUEST"), Some("1.0")) => Shape::Http1,
             (Some("REQUEST"), _) if at("/eventType").as_deref() == Some("CONNECT") => Shape::WebSocket,
             (Some("REQUEST"), None) => Shape::RestRequest,
+            (None, None) if text("authorizationToken").is_some() && at("/apiId").is_some() => Shape::AppSync,
             _ => return Err(NotAnEvent("type")),
         };
         let arn = text(if shape == Shape::Http2 { "routeArn" } else { "methodArn" }).and_then(MethodArn::parse);
-        let arn = arn.ok_or(NotAnEvent("methodArn or routeArn"))?;
+        let (method, path) = match (shape, &arn) {
+            (Shape::AppSync, _) => ("POST", GRAPHQL_PATH),
+            (_, None) => return Err(NotAnEvent("methodArn or routeArn")),
+            (Shape::WebSocket, Some(arn)) => ("GET", arn.path.as_str()),
+            (_, Some(arn)) => (arn.method.as_str(), arn.path.as_str()),
+        };
+        let credential = || {
+            let token = text("authorizationToken").ok_or(NotAnEvent("authorizationToken"))?;
+            Ok((credential_header.to_owned(), token.to_owned()))
+        };
         let request = Request {
-            method: if shape == Shape::WebSocket { "GET".into() } else { arn.method.clone() },
-            path: arn.path.clone(),
+            method: method.to_owned(),
+            path: path.to_owned(),
             headers: match shape {
-                Shape::RestToken => Some(vec![(
-                    credential_header.to_owned(),
-                    text("authorizationToken").ok_or(NotAnEvent("authorizationToken"))?.to_owned(),
-                )]),
+                Shape::RestToken => Some(vec![credential()?]),
+                // The token is the header that AppSync took it from, whatever else calls itself so.
+                Shape::AppSync => {
+                    let mut headers = values(event, "requestHeaders", "")?;
+                    headers.retain(|(name, _)| !name.eq_ignore_ascii_case(credential_header));
+                    headers.push(credential()?);
+                    Some(headers)
+                }
                 _ => Some(values(event, "headers", "multiValueHeaders")?),
             },
             query: match shape {
-                Shape::RestToken => None,
+                Shape::RestToken | Shape::AppSync => None,
                 _ => Some(values(event, "queryStringParameters", "multiValueQueryStringParameters")?),
             },
         };
@@ -137,18 +157,21 @@ mod tests {
             "requestContext": {"requestId": "r", "http": {"sourceIp": "192.0.2.1", "userAgent": "u"}}});
         let socket = json!({"type": "REQUEST", "methodArn": "arn:aws:execute-api:eu-west-1:1:a/s/$connect",
             "headers": {"Authorization": "Bearer t"}, "requestContext": {"eventType": "CONNECT", "requestId": "r"}});
+        let graphql = json!({"authorizationToken": "Bearer t", "requestContext": {"apiId": "a", "requestId": "r",
+            "queryString": "{ invoices { id } }", "variables": {}}, "requestHeaders": {"Authorization": "Bearer other"}});
         let rows = [
             ("TOKEN", token, Shape::RestToken, "/x"),
             ("REQUEST", rest.clone(), Shape::RestRequest, "/x"),
             ("HTTP API 1.0", one, Shape::Http1, "/x"),
             ("HTTP API 2.0", two.clone(), Shape::Http2, "/x"),
             ("WebSocket", socket, Shape::WebSocket, "/$connect"),
+            ("AppSync", graphql, Shape::AppSync, "/graphql"),
         ];
         for (what, event, shape, path) in rows {
             let read = AuthorizerEvent::read(&event, "authorization").unwrap();
             assert_eq!(
                 (read.shape, read.request.method.as_str(), read.request.path.as_str()),
-                (shape, "GET", path),
+                (shape, if shape == Shape::AppSync { "POST" } else { "GET" }, path),
                 "{what}"
             );
             assert_eq!(read.request.header("AUTHORIZATION"), auth_core::api::Found::One("Bearer t"), "{what}");
@@ -171,6 +194,12 @@ mod tests {
             ("no ARN", json!({"type": "TOKEN", "authorizationToken": "t"})),
             ("a star for an ARN", json!({"type": "TOKEN", "authorizationToken": "t", "methodArn": "*"})),
             ("no token", json!({"type": "TOKEN", "methodArn": ARN})),
+            ("of AppSync without an API", json!({"authorizationToken": "t", "requestContext": {}})),
+            (
+                "of AppSync with a number for a header",
+                json!({"authorizationToken": "t", "requestContext": {"apiId": "a"},
+                "requestHeaders": {"x": 1}}),
+            ),
             (
                 "a header that is a number",
                 json!({"type": "REQUEST", "methodArn": ARN, "headers": {"Authorization": 5}}),

@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const SEED: &str = include_str!("demo.yaml");
-const OPENAPI: [(&str, &str); 3] = [
+const OPENAPI: [(&str, &str); 4] = [
     ("openapi.yaml", include_str!("../../../../openapi.yaml")),
     ("openapi-keys.yaml", include_str!("../../../../openapi-keys.yaml")),
     ("demo-stream.yaml", include_str!("demo-stream.yaml")),
+    ("demo-graphql.yaml", include_str!("demo-graphql.yaml")),
 ];
 
 /// The demo's clients, keys and tenants.
