@@ -2,9 +2,11 @@
 
 use crate::deployment;
 use crate::trouble::{Trouble, broken};
+use auth_core::api_key::UnverifiedApiKey;
 use auth_core::decision::Deployment;
 use auth_core::ids::{ClientId, Environment, Jti, TenantId, Username};
 use auth_core::issue::{Asked, Plan, plan_for_client, plan_for_customer, tenant_of};
+use auth_core::jwk::SigningKey;
 use auth_core::jws::sign;
 use auth_core::keyring::Keyring;
 use auth_core::secret::{Digest, DigestOf, base64url};
@@ -37,6 +39,9 @@ pub(crate) struct Arguments {
 struct Carried {
     client: Option<ClientId>,
     signed_by: Option<ClientId>,
+    asserted_by: Option<ClientId>,
+    with: Option<Value>,
+    exchanged_for: Option<String>,
     customer: Option<Username>,
     tenant: Option<TenantId>,
     #[serde(default)]
@@ -91,8 +96,9 @@ async fn token(gate: &Gate, carried: &Carried, now: Timestamp) -> Result<String,
             let plan = customer_plan(gate, &keyring, tenant, username, now).await?;
             issued(gate, &keyring, plan, carried, issued_at).await?
         }
+        Carried { asserted_by: Some(client), with: Some(key), .. } => assertion(gate, client, key, issued_at)?,
         Carried { signed_by: Some(client), .. } => self_signed(gate, &keyring, client, issued_at).await?,
-        _ => return Err("client, signed_by, or customer and tenant must be named".into()),
+        _ => return Err("client, signed_by, asserted_by and with, or customer and tenant must be named".into()),
     };
     if carried.tampered {
         // The first character of a signature has no spare bits: another one is another signature.
@@ -151,8 +157,20 @@ async fn issued(
     let mut claims = json!(claims);
     if let Some(members) = claims.as_object_mut() {
         members.extend(carried.claims.clone());
+        if let Some(key) = &carried.exchanged_for {
+            let key: UnverifiedApiKey = key.parse().map_err(|_| "exchanged_for is no API key".to_owned())?;
+            members.insert("key_ref".into(), json!(key.digest(&keyring.pepper)));
+        }
     }
     sign(key, "at+jwt", &claims).map_err(|e| e.to_string())
+}
+
+/// An assertion as a client makes it (RFC 7523 section 3), good for five minutes.
+fn assertion(gate: &Gate, client: &ClientId, key: &Value, at: Timestamp) -> Result<String, String> {
+    let key = SigningKey::from_jwk(key).map_err(|e| format!("with: {e}"))?;
+    let jti = Jti::from_random(clock::random().map_err(|e| e.to_string())?);
+    let claims = json!({"iss": client, "sub": client, "aud": gate.issuer, "jti": jti, "iat": at, "exp": at.plus(300)});
+    sign(&key, "JWT", &claims).map_err(|e| e.to_string())
 }
 
 /// A token as a partner makes it, by the secret that is kept for it.
