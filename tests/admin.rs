@@ -303,7 +303,7 @@ async fn nobody_administers_what_is_anothers() {
 async fn nobody_hands_out_what_they_do_not_have() {
     let dev = Dev::demo();
     let operator = Desk::of(&dev, "operator").await;
-    let helper = json!({"scopes": ["clients:read", "clients:write", "clients:approve", "roles:write", "secrets:write", "issuers:write"]});
+    let helper = json!({"scopes": ["clients:read", "clients:write", "clients:approve", "roles:write", "secrets:write", "issuers:write", "keys:write"]});
     operator.done("PUT", "/admin/roles/helper", helper).await;
     let register = json!({"client_id": "helper", "name": "Helper", "contacts": partner("x")["contacts"], "apis": ["admin"],
         "kind": "multi_tenant", "internal": true, "roles": ["helper"]});
@@ -345,6 +345,38 @@ async fn nobody_hands_out_what_they_do_not_have() {
             "/admin/clients/gains-reader",
             json!({"jwks_uri": "https://partner.example/jwks.json"}),
             200,
+        ),
+        (
+            "keys to a tenant's approver",
+            &helper,
+            "PATCH",
+            "/admin/clients/acme-approver",
+            json!({"jwks_uri": "https://helper.example/jwks.json"}),
+            403,
+        ),
+        (
+            "a secret of a tenant's approver",
+            &helper,
+            "POST",
+            "/admin/clients/acme-approver/secrets/rotate",
+            Value::Null,
+            403,
+        ),
+        (
+            "an API key of a tenant's approver",
+            &helper,
+            "POST",
+            "/admin/clients/acme-approver/keys",
+            json!({"tenant": "acme", "apis": ["admin"]}),
+            403,
+        ),
+        (
+            "an API key of one with more, moved in",
+            &helper,
+            "POST",
+            "/admin/clients/operator/keys/import",
+            json!({"key": "ak_test_22223333444455556666777788889999", "tenant": "acme", "apis": ["admin"]}),
+            403,
         ),
         (
             "an issuer that others may trust",

@@ -14,6 +14,7 @@ mod administered;
 mod binaries;
 mod command;
 mod corpus;
+mod documented;
 mod engines;
 mod events;
 mod gateway;

@@ -7,7 +7,7 @@ use auth_core::jwk::VerifyingKey;
 use auth_core::jws::Algorithm;
 use auth_core::remote::HttpsUrl;
 use auth_core::time::Timestamp;
-use auth_store::remote::{KeysOf, Reach, Remote};
+use auth_store::remote::{KeysOf, Missing, Reach, Remote};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -157,7 +157,7 @@ async fn nobody_sends_us_inside() {
     let url = server.url("/keys");
     let public = Remote::new(Reach::Public);
     let refused = public.keys(KeysOf::Address(&url), any, NOW).await;
-    assert!(refused.is_err(), "a name of this machine");
+    assert_eq!(refused.unwrap_err(), Missing::Wrong("an address that is not public".into()), "a name of this machine");
     assert_eq!(server.asked("a connection"), 0, "nothing was connected to");
     let other = Server::start().await;
     let stranger = Remote::new(Reach::Loopback(other.authority.into_bytes()));
@@ -214,16 +214,20 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
     let issuer = server.url("/ci").to_string();
     let metadata = json!({"issuer": issuer, "jwks_uri": server.url("/ci-keys").as_str()});
     server.answer("/ci/.well-known/openid-configuration", 200, metadata);
+    let lost = server.url("/lost").to_string();
+    server.answer("/odd", 404, "");
     let client = |id: &str, name: &str, value: Value| {
         let mut client = json!({"client_id": id, "kind": "multi_tenant"});
         client[name] = value;
         client
     };
     let seed = json!({
-        "issuers": [{"name": "ci", "issuer": issuer}],
+        "issuers": [{"name": "ci", "issuer": issuer}, {"name": "lost", "issuer": lost}],
         "clients": [
             client("app", "jwks_uri", json!(server.url("/keys").as_str())),
             client("dark", "jwks_uri", json!(server.url("/never").as_str())),
+            client("odd", "jwks_uri", json!(server.url("/odd").as_str())),
+            client("lost", "workload_identities", json!([{"issuer": lost, "subject": "main"}])),
             client("build", "workload_identities", json!([{"issuer": issuer, "subject": "main"}])),
         ],
     });
@@ -235,7 +239,9 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
     let rows = [
         ("a client's own key", signed(&own.0, "JWT", &claims("app", "app")), "app", 200),
         ("a stranger's of the same name", signed(&stranger, "JWT", &claims("app", "app")), "app", 401),
-        ("of a client whose address does not answer", signed(&own.0, "JWT", &claims("dark", "dark")), "dark", 401),
+        ("of a client whose address does not answer", signed(&own.0, "JWT", &claims("dark", "dark")), "dark", 503),
+        ("of one whose address answers with something else", signed(&own.0, "JWT", &claims("odd", "odd")), "odd", 401),
+        ("a workload of an issuer that does not answer", signed(&ci.0, "JWT", &claims(&lost, "main")), "lost", 503),
         ("a workload's token", signed(&ci.0, "JWT", &claims(&issuer, "main")), "build", 200),
         ("another workload's", signed(&ci.0, "JWT", &claims(&issuer, "other")), "build", 401),
     ];
@@ -250,6 +256,7 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
         let answer = dev.call("POST", "/oauth/token", &headers, &body).await;
         assert_eq!(answer.status, status, "{sentence}: {}", answer.text);
     }
-    assert!(dev.said_so("the keys at jwks_uri cannot be had: timed out"));
+    assert!(dev.said_so("the keys at jwks_uri cannot be had: not answered with 200"));
+    assert!(dev.said_so("jwks_uri: timed out") && dev.said_so("keys of issuer lost: timed out"));
     assert_eq!((server.asked("/keys"), server.asked("/ci-keys")), (1, 1));
 }

@@ -321,7 +321,7 @@ async fn a_key_or_an_own_token_is_exchanged_for_a_short_one() {
     let ours = by_assertion(dev, &signed(world.key(Algorithm::ES256), "JWT", &claims(json!({}))), &[]).await;
     let ours = ours.json["access_token"].as_str().unwrap().to_owned();
     let own_token = own(600);
-    let rows: [(&str, String, u16, &str); 20] = [
+    let rows: [(&str, String, u16, &str); 22] = [
         ("an API key", with(&[]), 200, ""),
         ("by the type of any token", with(&[("subject_token_type", ACCESS)]), 200, ""),
         ("an own token", with(&[("subject_token", &own_token), ("subject_token_type", JWT)]), 200, ""),
@@ -335,6 +335,8 @@ async fn a_key_or_an_own_token_is_exchanged_for_a_short_one() {
         ("for another tenant", with(&[("tpl", "globex")]), 400, "invalid_target"),
         ("no subject", with(&[("subject_token", "")]), 400, "invalid_request"),
         ("no type", with(&[("subject_token_type", "")]), 400, "invalid_request"),
+        ("a key by the type of a JWT", with(&[("subject_token_type", JWT)]), 400, "invalid_request"),
+        ("a JWT by the type of a key", with(&[("subject_token", &own_token)]), 400, "invalid_request"),
         (
             "a type of others",
             with(&[("subject_token_type", "urn:ietf:params:oauth:token-type:saml2")]),
@@ -457,7 +459,11 @@ async fn a_resource_says_who_issues_tokens_for_it() {
     let world = World::start();
     let dev = &world.dev;
     let server = dev.call("GET", "/.well-known/oauth-authorization-server", &[], "").await.json;
-    assert_eq!(server["protected_resources"][1], "https://shop.example.test/v1");
+    assert_eq!(
+        server["protected_resources"],
+        json!(["https://shop.example.test/v1"]),
+        "and no API of the platform's own"
+    );
     assert_eq!(server["authorization_details_types_supported"], json!(["countersign_access"]));
     assert!(server["grant_types_supported"].as_array().unwrap().contains(&json!(EXCHANGE)));
     for endpoint in ["token", "revocation", "introspection"] {
@@ -488,6 +494,118 @@ async fn a_resource_says_who_issues_tokens_for_it() {
         match want {
             Some(want) => assert_eq!((status, &json), (200, want), "{sentence}"),
             None => assert_eq!(status, 404, "{sentence}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_without_apis_says_so_without_empty_lists() {
+    let seed = json!({"apis": [{"name": "bare", "openapi": "bare.json", "audience": "https://bare.example.test"}]});
+    let bare = json!({"openapi": "3.0.1", "info": {"title": "bare", "version": "1"},
+        "components": {"securitySchemes": {"jwt": {"type": "http", "scheme": "bearer"}}},
+        "paths": {"/bare": {"get": {"security": [{"jwt": []}], "responses": {}}}}});
+    let files = [("seed.json", seed.to_string()), ("bare.json", bare.to_string())];
+    let dev = Dev::start(&["--seed", "FOLDER/seed.json"], &files, &[]);
+    let bare = dev.call("GET", "/.well-known/oauth-protected-resource/bare", &[], "").await.json;
+    assert_eq!(bare["resource"], "https://bare.example.test");
+    let empty = |document: &Value| document.as_object().unwrap().values().any(|value| *value == json!([]));
+    assert!(!empty(&bare) && bare.get("scopes_supported").is_none(), "{bare}");
+    let server = dev.call("GET", "/.well-known/oauth-authorization-server", &[], "").await;
+    assert!(!empty(&server.json), "{}", server.text);
+    assert_eq!(server.header("cache-control"), Some("public, max-age=300"));
+    // What is the platform's own is not told to everybody.
+    let nobody = ["admin", "storefront"].map(|api| format!("/.well-known/oauth-protected-resource/{api}"));
+    for path in nobody.iter().map(String::as_str).chain(["/.well-known/oauth-protected-resourcex"]) {
+        assert_ne!(Dev::demo().call("GET", path, &[], "").await.status, 200, "{path}");
+    }
+    assert!(!server.text.contains("tenants:write"), "{}", server.text);
+}
+
+#[tokio::test]
+async fn a_token_that_has_rested_too_long_is_not_active() {
+    let dev = Dev::demo();
+    let gate = dev.gate();
+    let customer = json!({"tenant": "acme", "username": "ann@example.com", "password": "correct horse battery staple"});
+    let login = dev.call("POST", "/login", &[("Content-Type", "application/json")], &customer.to_string()).await;
+    let token = login.json["access_token"].as_str().unwrap().to_owned();
+    let payload = auth_core::secret::from_base64url(token.split('.').nth(1).unwrap()).unwrap();
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    let basic = basic("operator", &dev.secret("operator"));
+    let headers = [("Authorization", basic.as_str()), FORM];
+    let ask = async || dev.call("POST", "/oauth/introspect", &headers, &form(&[("token", &token)])).await.json;
+    assert_eq!(ask().await["active"], true, "just issued");
+    // As if it had last been used a while ago: the storefront's idle life is ten minutes, and a tenth for noting it.
+    let (jti, expires) = (payload["jti"].as_str().unwrap().parse().unwrap(), auth_core::time::Timestamp(now() + 3600));
+    gate.store.note_seen(&jti, auth_core::time::Timestamp(now() - 670), expires).await.unwrap();
+    assert_eq!(ask().await, json!({"active": false}));
+    gate.store.note_seen(&jti, auth_core::time::Timestamp(now() - 600), expires).await.unwrap();
+    assert_eq!(ask().await["active"], true, "within its idle life");
+}
+
+#[tokio::test]
+async fn nobody_revokes_what_is_anothers() {
+    let dev = Dev::demo();
+    let token = dev.token("gains-partner", &[]).await;
+    let path = "/clients/acme/skus/AB-1";
+    let supplied = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        dev.call("GET", path, &[("Authorization", &bearer), ("X-Partner-Supplier", "S-100")], "").await.status
+    };
+    let rows = [
+        ("another client's", "gains-reader", token.as_str(), 200),
+        ("nonsense", "gains-partner", "nonsense", 200),
+        ("its own", "gains-partner", &token, 401),
+    ];
+    for (sentence, client, sent, then) in rows {
+        let basic = basic(client, &dev.secret(client));
+        let headers = [("Authorization", basic.as_str()), FORM];
+        let answer = dev.call("POST", "/oauth/revoke", &headers, &form(&[("token", sent)])).await;
+        assert_eq!(answer.status, 200, "RFC 7009 section 2.2: {sentence}");
+        assert_eq!(supplied(&token).await, then, "{sentence}");
+    }
+    let headers = [("Authorization", "Basic eDp5"), FORM];
+    for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
+        let answer = dev.call("POST", path, &headers, "grant_type=client_credentials&token=x").await;
+        assert_eq!((answer.status, answer.json["error"].as_str()), (401, Some("invalid_client")), "{path}");
+        assert_eq!(answer.header("pragma"), Some("no-cache"), "{path}");
+        assert_eq!(dev.call("GET", path, &[], "").await.header("allow"), Some("POST"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_exchanged_for_no_more_than_a_partners_token() {
+    let dev = Dev::demo();
+    let gate = dev.gate();
+    let at = auth_core::time::Timestamp(now());
+    let pepper = &gate.keyring.get(at).await.unwrap().pepper.clone();
+    let mut count = 0;
+    let mut key_of = |client: &str, tenant: &str, api: &str| {
+        count += 1;
+        let text = format!("ak_test_{count:032x}");
+        let digest = text.parse::<auth_core::api_key::UnverifiedApiKey>().unwrap().digest(pepper);
+        let record = json!({"key_id": format!("k{count}"), "client_id": client, "tenant": tenant, "apis": [api],
+            "environment": "test", "state": "active"});
+        (text, auth_store::store::Record::ApiKey(digest, serde_json::from_value(record).unwrap()))
+    };
+    let rows = [
+        ("an application that maintains tenants", key_of("operator", "acme", "admin"), 400, json!(null)),
+        ("a tenant's approver", key_of("acme-approver", "acme", "admin"), 200, json!(null)),
+        ("a partner", key_of("gains-partner", "acme", "partner"), 200, json!("sku:read sku:write")),
+        // As a seed may have it: the key is for an API that its client is not assigned.
+        ("a partner, on another API", key_of("gains-partner", "acme", "messages"), 200, json!("sku:read sku:write")),
+    ];
+    for (sentence, (key, record), status, scope) in rows {
+        gate.store.load(vec![record], |_| {}).await.unwrap();
+        let parameters = [
+            ("grant_type", EXCHANGE),
+            ("subject_token", key.as_str()),
+            ("subject_token_type", "urn:countersign:params:oauth:token-type:api_key"),
+        ];
+        let answer = post(&dev, "/oauth/token", &parameters).await;
+        assert_eq!((answer.status, &answer.json["scope"]), (status, &scope), "{sentence}: {}", answer.text);
+        if sentence == "a partner" {
+            let token = answer.json["access_token"].as_str().unwrap();
+            assert_eq!(dev.with_token(token, "GET", "/test/partner", "").await.status, 200, "{sentence}");
         }
     }
 }

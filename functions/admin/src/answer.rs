@@ -62,7 +62,7 @@ impl Problem {
 impl From<Reason> for Problem {
     fn from(reason: Reason) -> Self {
         let challenge = match (reason.status(), reason.refusal) {
-            (401, Refusal::MissingToken) => Some("Bearer".to_owned()),
+            (401, Refusal::MissingToken) => Some("Bearer realm=\"countersign\"".to_owned()),
             (401, Refusal::InvalidApiKey) => Some("ApiKey".to_owned()),
             (401, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
             _ => None,
@@ -95,7 +95,9 @@ pub(crate) fn answer(done: &Done) -> Response<String> {
 
 /// A problem. The members of every refusal of this product stand beside RFC 9457's own.
 pub(crate) fn problem_response(problem: &Problem, request_id: &str) -> Response<String> {
-    let title = StatusCode::from_u16(problem.status).ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
+    // One title for one type, whatever the status (RFC 9457 section 3.1.3).
+    let usual = StatusCode::from_u16(problem.refusal.status());
+    let title = usual.ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
     let body = json!({
         "type": format!("urn:countersign:problem:{}", problem.refusal.error()),
         "title": title,

@@ -2,6 +2,7 @@
 //! scoped, short, revocable token. The credential is the proof; who authenticates as a client besides must be its own.
 
 use crate::{Stop, proven_client, sign};
+use auth_core::api_key::UnverifiedApiKey;
 use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, wait_seconds};
 use auth_core::issue::{Asked, plan_for_exchange};
 use auth_core::time::Timestamp;
@@ -34,10 +35,12 @@ pub(crate) async fn exchange(
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
     let subject = parameters.get("subject_token").ok_or_else(|| invalid("subject_token is missing."))?;
-    match parameters.get("subject_token_type") {
-        Some(API_KEY_TYPE | ACCESS_TOKEN_TYPE | JWT_TYPE) => {}
-        Some(_) => return Err(invalid("subject_token_type is not one that is taken.")),
-        None => return Err(invalid("subject_token_type is missing.")),
+    let is_key = subject.parse::<UnverifiedApiKey>().is_ok();
+    match (parameters.get("subject_token_type"), is_key) {
+        (Some(ACCESS_TOKEN_TYPE), _) | (Some(API_KEY_TYPE), true) | (Some(JWT_TYPE), false) => {}
+        (Some(API_KEY_TYPE | JWT_TYPE), _) => return Err(invalid("subject_token is not of its subject_token_type.")),
+        (Some(_), _) => return Err(invalid("subject_token_type is not one that is taken.")),
+        (None, _) => return Err(invalid("subject_token_type is missing.")),
     }
     let issued_type = match parameters.get("requested_token_type") {
         None | Some(ACCESS_TOKEN_TYPE) => ACCESS_TOKEN_TYPE,

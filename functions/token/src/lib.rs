@@ -4,7 +4,7 @@ mod exchange;
 mod metadata;
 
 use auth_core::admin::operations::MAY_INTROSPECT;
-use auth_core::api::Found;
+use auth_core::api::{Api, Found};
 use auth_core::client_authentication::UnverifiedClient;
 use auth_core::decision::{Rights, Trail, establish_token};
 use auth_core::ids::ClientKind;
@@ -119,7 +119,7 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 let (keyring, catalog) = (gate.keyring.get(now).await?, gate.store.fresh_catalog(now).await?);
                 Ok(public(&metadata::server(&gate.issuer, &keyring, &catalog)))
             }
-            "GET" if path.starts_with(RESOURCE_PATH) => {
+            "GET" if path.strip_prefix(RESOURCE_PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) => {
                 report.line.kind = "metadata";
                 let host = match http.request.header("host") {
                     Found::One(host) => Some(host),
@@ -200,7 +200,7 @@ async fn client_credentials(
         }
     };
     // The second and last trip, whatever is in it.
-    let (spent, more) = tokio::join!(gate.spend(once.as_ref(), &report.line), more);
+    let (spent, more) = tokio::join!(gate.spend(once.as_ref()), more);
     unspent(spent?)?;
     let fetched = more?.unwrap_or(fetched);
     let catalog = gate.store.catalog_for(&fetched).await?;
@@ -254,7 +254,7 @@ async fn proven_client(
 ) -> Result<Client, Stop> {
     let unverified = client_authentication(&http.request, parameters)?;
     let proven = authenticate(gate, &unverified, Asked::default(), http, now, report).await?;
-    unspent(gate.spend(proven.once.as_ref(), &report.line).await?)?;
+    unspent(gate.spend(proven.once.as_ref()).await?)?;
     Ok(proven.client)
 }
 
@@ -327,6 +327,7 @@ async fn worth(
         jti: token.jti(),
         login_ref: token.login_ref(),
         key: token.key_ref(),
+        last_seen: true,
         ..Wanted::default()
     };
     let fetched = gate.store.fetch(wanted, now).await?;
@@ -340,7 +341,10 @@ async fn worth(
     let (aud, issued_at, expires_at, of) =
         (token.audience().to_vec(), token.issued_at(), token.expires_at(), token.token_use());
     let trail = &mut Trail::default();
-    let rights = establish_token(token, fetched.facts, &catalog, gate.deployment(now), None, trail);
+    // A token that has rested too long for each of its APIs is worth nothing.
+    let idle = |api: &&Api| api.token.idle_seconds.unwrap_or(i64::MAX);
+    let most_patient = catalog.apis.values().filter(|api| aud.contains(&api.audience)).max_by_key(idle);
+    let rights = establish_token(token, fetched.facts, &catalog, gate.deployment(now), most_patient, trail);
     // Without its tenant a token opens nothing, unless its client maintains tenants.
     let is_good = |rights: &Rights| rights.tenant().is_some() || rights.kind() == Some(ClientKind::MultiTenant);
     let Some(rights) = rights.ok().filter(is_good) else { return Ok(None) };

@@ -3,7 +3,7 @@
 
 use crate::exchange::TOKEN_EXCHANGE;
 use crate::{INTROSPECT_PATH, JWKS_PATH, REVOKE_PATH, TOKEN_PATHS};
-use auth_core::api::{Api, Catalog, Mechanism, Subject};
+use auth_core::api::{Api, Catalog, Mechanism, Operation, Subject};
 use auth_core::details;
 use auth_core::keyring::Keyring;
 use auth_edge::oauth::respond;
@@ -27,8 +27,8 @@ const ASSERTION_ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
 /// The authorization server's metadata.
 pub(crate) fn server(issuer: &str, keyring: &Keyring, catalog: &Catalog) -> Value {
     let algorithms: Vec<&str> = keyring.algorithms().into_iter().map(|a| a.as_str()).collect();
-    let resources: Vec<&str> = resources(catalog).map(|api| api.audience.as_str()).collect();
-    let scopes: BTreeSet<&str> = resources_scopes(resources_of_partners(catalog));
+    let audiences: Vec<&str> = resources(catalog).map(|api| api.audience.as_str()).collect();
+    let scopes: BTreeSet<&str> = scopes_of(resources(catalog));
     let mut metadata = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}{}", TOKEN_PATHS[0]),
@@ -42,8 +42,9 @@ pub(crate) fn server(issuer: &str, keyring: &Keyring, catalog: &Catalog) -> Valu
         "id_token_signing_alg_values_supported": algorithms,
         "scopes_supported": scopes,
         "authorization_details_types_supported": [details::TYPE],
-        "protected_resources": resources,
+        "protected_resources": audiences,
     });
+    leave_out_empty(&mut metadata);
     if let Some(members) = metadata.as_object_mut() {
         for endpoint in ["token_endpoint", "revocation_endpoint", "introspection_endpoint"] {
             members.insert(format!("{endpoint}_auth_methods_supported"), json!(METHODS));
@@ -56,42 +57,49 @@ pub(crate) fn server(issuer: &str, keyring: &Keyring, catalog: &Catalog) -> Valu
 /// What is said of the resource that the rest of a path names, asked for at `host`; `None` if it is none.
 pub(crate) fn resource(issuer: &str, host: Option<&str>, rest: &str, catalog: &Catalog) -> Option<Value> {
     // The resource's own identifier (section 3.1): host, then path. Behind another name, that of the issuer stands for it.
+    let rest = rest.trim_end_matches('/');
     let is_at = |api: &Api, host: &str| {
-        let identifier = api.audience.split_once("://").map(|(_, rest)| rest.trim_end_matches('/'));
-        identifier == Some(format!("{host}{}", rest.trim_end_matches('/')).as_str())
+        let identifier = api.audience.split_once("://").map_or("", |(_, rest)| rest.trim_end_matches('/'));
+        let (own_host, path) = identifier.split_at(identifier.find('/').unwrap_or(identifier.len()));
+        own_host.eq_ignore_ascii_case(host) && path == rest
     };
     let own_host = issuer.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or_default());
     let named = || resources(catalog).find(|api| rest.strip_prefix('/') == Some(api.name.as_str()));
     let at = |host: Option<&str>| host.and_then(|host| resources(catalog).find(|api| is_at(api, host)));
     let api = at(host).or_else(|| at(own_host)).or_else(named)?;
-    Some(json!({
+    let mut said = json!({
         "resource": api.audience,
         "authorization_servers": [issuer],
-        "scopes_supported": resources_scopes([api]),
+        "scopes_supported": scopes_of([api]),
         "bearer_methods_supported": ["header"],
         "resource_name": api.name,
         "authorization_details_types_supported": [details::TYPE],
-    }))
+    });
+    leave_out_empty(&mut said);
+    Some(said)
 }
 
-/// APIs that tokens of clients are for.
+/// An empty list is left out (RFC 8414 section 3.2, RFC 9728 section 3.2).
+fn leave_out_empty(document: &mut Value) {
+    if let Some(members) = document.as_object_mut() {
+        members.retain(|_, value| value.as_array().is_none_or(|list| !list.is_empty()));
+    }
+}
+
+/// An operation that a partner calls with a token. What is the platform's own, or its customers', is nobody's business.
+fn is_for_partners(operation: &Operation) -> bool {
+    operation.mechanism == Mechanism::Jwt && operation.subject == Subject::Partner
+}
+
+/// APIs that partners call with tokens, as far as their audience is an address (RFC 9728 section 1.2).
 fn resources(catalog: &Catalog) -> impl Iterator<Item = &Api> {
-    let takes_tokens = |api: &&Api| api.operations.iter().any(|o| o.mechanism == Mechanism::Jwt);
-    catalog.apis.values().filter(takes_tokens)
+    let is_one = |api: &&Api| api.audience.contains("://") && api.operations.iter().any(is_for_partners);
+    catalog.apis.values().filter(is_one)
 }
 
-/// Of those, what partners may ask for.
-fn resources_of_partners(catalog: &Catalog) -> impl Iterator<Item = &Api> {
-    resources(catalog).filter(|api| api.operations.iter().any(|o| o.subject == Subject::Partner))
-}
-
-fn resources_scopes<'a>(apis: impl IntoIterator<Item = &'a Api>) -> BTreeSet<&'a str> {
-    apis.into_iter()
-        .flat_map(|api| &api.operations)
-        .filter(|operation| operation.mechanism == Mechanism::Jwt)
-        .flat_map(|operation| operation.scopes.iter().flatten())
-        .map(|scope| scope.as_str())
-        .collect()
+fn scopes_of<'a>(apis: impl IntoIterator<Item = &'a Api>) -> BTreeSet<&'a str> {
+    let operations = apis.into_iter().flat_map(|api| &api.operations).filter(|operation| is_for_partners(operation));
+    operations.flat_map(|operation| operation.scopes.iter().flatten()).map(|scope| scope.as_str()).collect()
 }
 
 /// A document that anybody may read and keep for a while.

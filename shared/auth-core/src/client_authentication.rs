@@ -91,11 +91,6 @@ impl<'a> UnverifiedAssertion<'a> {
         &self.subject
     }
 
-    /// The key that it says it was signed with.
-    pub fn unverified_kid(&self) -> Option<&str> {
-        self.jws.unverified_kid()
-    }
-
     /// Which of these are asked: those of its `kid`; or where it names none, those of its algorithm.
     fn candidates<'k>(&self, keys: &'k [VerifyingKey]) -> impl Iterator<Item = &'k VerifyingKey> {
         let (kid, algorithm) = (self.jws.unverified_kid().map(str::to_owned), self.jws.unverified_algorithm());
@@ -105,6 +100,13 @@ impl<'a> UnverifiedAssertion<'a> {
     /// Whether any of the keys may be the one that signed it: if not, newer ones may be had.
     pub fn has_candidate(&self, keys: &[VerifyingKey]) -> bool {
         self.candidates(keys).next().is_some()
+    }
+
+    /// Checks the signature by keys that cannot have made it: so long does it take where there are others.
+    pub fn verify_in_vain(&self, keys: &[VerifyingKey]) {
+        for key in keys {
+            let _ = self.jws.verify(key);
+        }
     }
 
     fn proven(&self, keys: &[VerifyingKey]) -> Result<Map<String, Value>, String> {
@@ -196,9 +198,10 @@ impl Client {
         }
     }
 
-    /// The workload that a token of this issuer for this subject speaks for.
-    pub fn workload(&self, issuer: &str, subject: &str) -> Option<&WorkloadIdentity> {
-        self.workload_identities.iter().find(|w| w.issuer.as_str() == issuer && w.subject.as_str() == subject)
+    /// The workloads that a token of this issuer for this subject may speak for; they differ in their audience.
+    pub fn workloads(&self, issuer: &str, subject: &str) -> Vec<&WorkloadIdentity> {
+        let is_it = |w: &&WorkloadIdentity| w.issuer.as_str() == issuer && w.subject.as_str() == subject;
+        self.workload_identities.iter().filter(is_it).collect()
     }
 
     /// Whether it can prove itself without a secret.

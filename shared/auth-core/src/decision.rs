@@ -116,6 +116,8 @@ pub struct Rights {
     details: Details,
     /// What a token for it must name.
     requires_user_login: bool,
+    /// Whether its credentials may be exchanged for tokens.
+    may_exchange: bool,
     /// Tokens of it that were issued before are refused.
     tokens_not_before: Option<Timestamp>,
 }
@@ -148,6 +150,10 @@ impl Rights {
     /// The roles that count now.
     pub fn roles(&self) -> &[RoleName] {
         &self.roles
+    }
+    /// The SKUs that the token is for, of those that the grant covers.
+    pub fn shown_skus(&self) -> Vec<SkuPattern> {
+        self.details.all_skus(&self.skus)
     }
     /// The SKUs that the grant covers.
     pub fn skus(&self) -> &[SkuPattern] {
@@ -205,6 +211,10 @@ impl Rights {
     /// Whether every token of it names a `user_login`.
     pub(crate) fn requires_user_login(&self) -> bool {
         self.requires_user_login
+    }
+    /// Whether its credentials may be exchanged for tokens.
+    pub(crate) fn may_exchange(&self) -> bool {
+        self.may_exchange
     }
     /// From when on tokens of it count.
     pub(crate) fn tokens_not_before(&self) -> Option<Timestamp> {
@@ -286,8 +296,13 @@ fn within_key(mut rights: Rights, key: Option<ApiKey>, deployment: Deployment) -
     if !lives || Some(&key.client_id) != rights.client_id() {
         return Err(Reason::new(Refusal::TokenRevoked, "the key of the token was revoked, or has expired"));
     }
-    rights.apis.retain(|api| key.apis.contains(api));
+    rights.apis = apis_of_key(&key, &rights.apis);
     Ok(rights)
+}
+
+/// The APIs of a key: those that it is for, or those of them that are assigned to its client.
+fn apis_of_key(key: &ApiKey, assigned: &[ApiName]) -> Vec<ApiName> {
+    key.apis.iter().filter(|api| !key.within_client || assigned.contains(api)).cloned().collect()
 }
 
 fn is_for(environment: Environment, deployment: Environment) -> String {
@@ -403,10 +418,7 @@ pub fn establish_key(
         Refusal::InvalidToken => invalid(&reason.why),
         _ => reason,
     })?;
-    let mut apis = key.apis;
-    if key.within_client {
-        apis.retain(|api| rights.apis.contains(api));
-    }
+    let apis = apis_of_key(&key, &rights.apis);
     Ok(Rights { mechanism: Mechanism::ApiKey, apis, key_id: Some(key.key_id), expires_at: key.expires_at, ..rights })
 }
 
@@ -478,6 +490,7 @@ pub(crate) fn establish_client(
         last_seen: None,
         details: Details::default(),
         requires_user_login: client.requires_user_login,
+        may_exchange: !client.grant_types.is_empty(),
         tokens_not_before: client.tokens_not_before,
     })
 }
@@ -516,6 +529,7 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
         last_seen: None,
         details: Details::default(),
         requires_user_login: false,
+        may_exchange: false,
         tokens_not_before: customer.tokens_not_before,
     })
 }

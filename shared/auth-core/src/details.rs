@@ -89,6 +89,24 @@ impl Details {
         scopes.into_iter().filter(|scope| self.0.iter().any(|detail| detail.actions.contains(scope))).collect()
     }
 
+    /// The audiences that stay of these: who verifies a token by itself looks at no details.
+    pub fn narrow_audience(&self, audience: Vec<String>) -> Vec<String> {
+        if self.0.iter().any(|detail| detail.locations.is_empty()) || self.is_empty() {
+            return audience;
+        }
+        audience.into_iter().filter(|aud| self.0.iter().any(|detail| detail.locations.contains(aud))).collect()
+    }
+
+    /// The SKUs that are left of a grant's, whatever the operation.
+    pub fn all_skus(&self, granted: &[SkuPattern]) -> Vec<SkuPattern> {
+        match self.0.iter().any(|detail| detail.skus.is_empty()) || self.is_empty() {
+            true => granted.to_vec(),
+            false => {
+                left_of(granted, &self.0.iter().flat_map(|detail| detail.skus.iter().cloned()).collect::<Vec<_>>())
+            }
+        }
+    }
+
     /// The SKUs of a grant on which an operation may be called: all of them where there is no limit; `None` if it may not
     /// be called at all.
     pub fn skus(&self, granted: &[SkuPattern], api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {
@@ -102,10 +120,7 @@ impl Details {
             if detail.skus.is_empty() {
                 return Some(granted.to_vec());
             }
-            // Where the grant has become narrower since, what is left of it counts.
-            let asked = detail.skus.iter().filter(|asked| granted.iter().any(|granted| granted.contains(asked)));
-            let left = granted.iter().filter(|left| detail.skus.iter().any(|asked| asked.contains(left)));
-            skus.extend(asked.chain(left).cloned());
+            skus.extend(left_of(granted, &detail.skus));
         }
         skus.sort();
         skus.dedup();
@@ -113,11 +128,21 @@ impl Details {
     }
 }
 
+/// What a grant covers of the SKUs that were asked for; where it has become narrower since, what is left of it.
+fn left_of(granted: &[SkuPattern], asked: &[SkuPattern]) -> Vec<SkuPattern> {
+    let within = |some: &SkuPattern, others: &[SkuPattern]| others.iter().any(|other| other.contains(some));
+    let covered = asked.iter().filter(|asked| within(asked, granted));
+    let mut left: Vec<SkuPattern> = covered.chain(granted.iter().filter(|g| within(g, asked))).cloned().collect();
+    left.sort();
+    left.dedup();
+    left
+}
+
 impl Detail {
     fn cover(&self, api: &Api, operation: &Operation) -> bool {
         let acts = |set: &Vec<Scope>| set.iter().all(|scope| self.actions.contains(scope));
         (self.locations.is_empty() || self.locations.contains(&api.audience))
-            && (self.actions.is_empty() || operation.scopes.iter().any(acts))
+            && (self.actions.is_empty() || operation.scopes.is_empty() || operation.scopes.iter().any(acts))
             && (self.skus.is_empty() || operation.sku.is_some())
     }
 }

@@ -1,5 +1,6 @@
 //! What a token request gets: pure, from the client's record, its grant and what it asks for.
 
+use crate::admin::operations::is_administrative;
 use crate::api::{Api, Catalog, Mechanism, Subject, TokenSettings};
 use crate::decision::{Deployment, Rights, Trail, establish_client};
 use crate::details::Details;
@@ -146,13 +147,22 @@ pub fn plan_for_exchange(
     catalog: &Catalog,
     now: Timestamp,
 ) -> Result<Plan, NotIssued> {
+    if !rights.may_exchange() {
+        return Err(NotIssued::UnauthorizedClient);
+    }
+    // A key is one tenant's, and what maintains tenants has none: it would shed that.
+    if rights.kind() == Some(ClientKind::MultiTenant) {
+        return Err(NotIssued::InvalidTarget(NO_TENANT));
+    }
     let plan = plan(rights, asked, catalog)?;
     let left = rights.expires_at().map_or(i64::MAX, |end| end.since(now));
     let lifetime_seconds = plan.lifetime_seconds.min(EXCHANGED_SECONDS).min(left);
     if lifetime_seconds < 1 {
         return Err(NotIssued::InvalidRequest("The subject_token has expired."));
     }
-    Ok(Plan { lifetime_seconds, key_ref, ..plan })
+    // Nobody administers by what opens an API: a key cannot be what a secret is.
+    let scopes = plan.scopes.into_iter().filter(|scope| !is_administrative(scope)).collect();
+    Ok(Plan { lifetime_seconds, key_ref, scopes, ..plan })
 }
 
 /// The token of a client, within rights that were established.
@@ -193,6 +203,7 @@ fn plan(rights: &Rights, asked: Asked<'_>, catalog: &Catalog) -> Result<Plan, No
         Some(Some(details)) if details.are_within(&scopes, rights.skus(), &audience) => details,
         Some(_) => return Err(NotIssued::InvalidDetails),
     };
+    let audience = details.narrow_audience(audience);
     Ok(Plan {
         subject: rights.principal(),
         client_id: rights.principal(),

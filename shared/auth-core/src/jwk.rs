@@ -145,8 +145,8 @@ impl VerifyingKey {
 /// The most keys that are looked at in the set of somebody else's.
 const MOST_OF_A_SET: usize = 100;
 
-/// The most keys of one client.
-const MOST_OF_A_CLIENT: usize = 10;
+/// The most keys of one client, or of an issuer whose keys are pinned.
+const MOST_REGISTERED: usize = 10;
 
 /// The keys of a JWK set (RFC 7517 section 5) that somebody else publishes. Those that we do not take are passed over;
 /// `None` if it is no set.
@@ -163,8 +163,8 @@ pub fn register_set(document: &Value) -> Result<Vec<PublicJwk>, KeyRefused> {
     let Some(keys) = document.get("keys").and_then(Value::as_array) else {
         return refused("keys: a JWK set is needed, {\"keys\": [...]}");
     };
-    if !(1..=MOST_OF_A_CLIENT).contains(&keys.len()) {
-        return refused(format!("keys: 1 to {MOST_OF_A_CLIENT} of them"));
+    if !(1..=MOST_REGISTERED).contains(&keys.len()) {
+        return refused(format!("keys: 1 to {MOST_REGISTERED} of them"));
     }
     let mut registered: Vec<PublicJwk> = Vec::new();
     for (index, jwk) in keys.iter().enumerate() {

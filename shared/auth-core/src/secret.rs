@@ -75,11 +75,6 @@ impl Digest {
         }
     }
 
-    /// A digest that one of our tokens names; only good for finding what it is of.
-    pub fn from_claim(text: String) -> Self {
-        Self(text)
-    }
-
     /// The digest of a client secret or an API key of which another system kept the SHA-256, in hex.
     pub fn of_sha256(pepper: &Pepper, kind: DigestOf<'_>, sha256: &str) -> Option<Self> {
         let is_hex = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());

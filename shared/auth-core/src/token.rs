@@ -326,7 +326,10 @@ impl UnverifiedIssued<'_> {
             user_login: claims.parsed("user_login")?,
             customer_id: claims.parsed("customer_id")?,
             login_ref: claims.text("login_ref")?,
-            key_ref: claims.text("key_ref")?.map(Digest::from_claim),
+            key_ref: match claims.text("key_ref")? {
+                None => None,
+                Some(text) => Some(Digest::from_stored(&text).ok_or_else(|| invalid("key_ref is not of its form"))?),
+            },
             details: match claims.0.get("authorization_details") {
                 None => Details::default(),
                 Some(value) => Details::parse(&value.to_string())

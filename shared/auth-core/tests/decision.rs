@@ -238,7 +238,7 @@ fn a_bearer_token_and_one_change() {
         ]);
         also(details(limits), ("/request/path", json!(path)))
     };
-    let exchanged = || vec![("/token/key_ref", json!("00"))];
+    let exchanged = || vec![("/token/key_ref", json!(auth_core::secret::base64url(&[0; 32])))];
     let rows: Vec<(&str, Vec<Change<'_>>, i32)> = vec![
         ("nothing changed", vec![], 0),
         ("limits that are none of ours", details(json!([{"type": "payment_initiation"}])), -21),
@@ -312,6 +312,14 @@ fn a_bearer_token_and_one_change() {
         ),
         ("limited to this action", limited(json!({"actions": ["sku:read"]})), 0),
         ("limited to another action", limited(json!({"actions": ["orders:read"]})), -30),
+        (
+            "limited to an action, where none is asked for",
+            also(
+                limited(json!({"actions": ["orders:read"]})),
+                ("/request", json!({"method": "GET", "path": "/by-header", "headers": {"X-Tenant": "acme"}})),
+            ),
+            0,
+        ),
         ("limited to this API", limited(json!({"locations": ["https://orders.example"]})), 0),
         ("limited to another API", limited(json!({"locations": ["https://other.example"]})), -30),
         (

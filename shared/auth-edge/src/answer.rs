@@ -200,7 +200,7 @@ pub fn rights_context(rights: &Rights) -> Map<String, Value> {
     put("scope", join(rights.scopes().iter().map(|v| v.as_str())));
     put("roles", join(rights.roles().iter().map(|v| v.as_str())));
     put("suppliers", join(rights.suppliers().iter().map(|v| v.as_str())));
-    put("skus", join(rights.skus().iter().map(|v| v.as_str())));
+    put("skus", join(rights.shown_skus().iter().map(|v| v.as_str())));
     // Base64url: a gateway stumbles over JSON inside of a context that it keeps.
     let details = Some(rights.details()).filter(|details| !details.is_empty());
     put("authorization_details", details.map(|d| base64url(d.to_text().as_bytes()).into()));

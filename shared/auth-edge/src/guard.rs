@@ -140,10 +140,11 @@ pub fn refusal_response(reason: &Reason, request_id: &str) -> Response<String> {
     let mut response = respond(reason.status(), &body);
     let challenge = match (reason.status(), reason.refusal, &reason.scope) {
         // RFC 6750 section 3.1: a request without credentials is told no error.
-        (401, Refusal::MissingToken, _) => Some("Bearer".to_owned()),
+        (401, Refusal::MissingToken, _) => Some("Bearer realm=\"countersign\"".to_owned()),
         (_, Refusal::InsufficientScope, Some(scope)) => {
             Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
         }
+        (_, Refusal::InsufficientScope, None) => Some("Bearer error=\"insufficient_scope\"".to_owned()),
         (401, Refusal::InvalidApiKey, _) => Some("ApiKey".to_owned()),
         (401, _, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
         _ => None,

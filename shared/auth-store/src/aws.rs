@@ -27,8 +27,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(500);
 const OPERATION: Duration = Duration::from_millis(2500);
 
-fn tls() -> Result<tls::TlsContext, Fault> {
-    tls_of(tls::TrustStore::empty().with_pem_certificate(AMAZON_ROOTS))
+/// With the built-in certificates, or those of another file (PEM).
+fn tls(bundle: Option<String>) -> Result<tls::TlsContext, Fault> {
+    let roots = match bundle {
+        None => AMAZON_ROOTS.to_vec(),
+        Some(path) => std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?,
+    };
+    tls_of(tls::TrustStore::empty().with_pem_certificate(roots))
 }
 
 pub(crate) fn tls_of(roots: tls::TrustStore) -> Result<tls::TlsContext, Fault> {
@@ -54,7 +59,7 @@ pub struct Answer {
 pub async fn fetch(url: &str) -> Result<Answer, Fault> {
     let connector = Connector::builder()
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .tls_context(tls()?)
+        .tls_context(tls(None)?)
         .build();
     let mut request = HttpRequest::empty();
     request.set_uri(url.to_owned()).map_err(|_| Fault::new("not an address"))?;
@@ -88,7 +93,7 @@ impl std::fmt::Debug for Aws {
 }
 
 impl Aws {
-    /// Reads AWS's own variables through `read`: region, credentials, endpoints.
+    /// Reads AWS's own variables through `read`: region, credentials, endpoints, certificates.
     ///
     /// # Errors
     /// Names the variable that is missing.
@@ -107,7 +112,7 @@ impl Aws {
             |service: &str| given(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| given("AWS_ENDPOINT_URL"));
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .tls_context(tls()?)
+            .tls_context(tls(given("AWS_CA_BUNDLE"))?)
             .build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)

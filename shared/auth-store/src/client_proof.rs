@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::gate::Gate;
-use crate::remote::KeysOf;
+use crate::remote::{KeysOf, Missing};
 use crate::store::{Fetched, Wanted};
 use auth_core::audit::AuditLine;
 use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
@@ -91,10 +91,10 @@ impl Gate {
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn spend(&self, once: Option<&OneUse>, line: &AuditLine) -> Result<bool, Fault> {
+    pub async fn spend(&self, once: Option<&OneUse>) -> Result<bool, Fault> {
         match once {
             None => Ok(true),
-            Some(once) => self.store.spend(once, &line.request_id).await,
+            Some(once) => self.store.spend(once).await,
         }
     }
 
@@ -152,20 +152,22 @@ impl Gate {
         let client = match usable {
             Ok(client) => client,
             Err(why) => {
-                // A signature is checked as well, by keys that can never have made it.
-                let own: Vec<VerifyingKey> = keyring.signing_keys().cloned().collect();
-                let _ = assertion.verify_own(id, &own, asking.audiences, &self.expected(now));
+                verify_in_vain(assertion, keyring);
                 return Ok(Err((why.into(), Some(have))));
             }
         };
         let proof = if assertion.is_of_the_client() {
-            match self.keys_of_client(&client, assertion, now).await {
-                Ok(keys) => assertion.verify_own(id, &keys, asking.audiences, &self.expected(now)).map(Some),
-                // The client's own doing, and no outage of ours.
-                Err(Fault(what)) => Err(format!("the keys at jwks_uri cannot be had: {what}")),
-            }
+            self.by_own_key(keyring, &client, assertion, asking, now).await
         } else {
-            self.by_workload(&client, assertion, &have, now).await?.map(|()| None)
+            self.by_workload(keyring, &client, assertion, &have, now).await
+        };
+        let proof = match proof {
+            Ok(proof) => proof,
+            Err(fault) => {
+                // Whoever makes us ask in vain is counted as well.
+                self.store.count_attempts(attempts, 1, now).await?;
+                return Err(fault);
+            }
         };
         Ok(match proof {
             Ok(once) => Ok(Proven { fetched: have, client, once }),
@@ -173,33 +175,46 @@ impl Gate {
         })
     }
 
-    async fn keys_of_client(
+    async fn by_own_key(
         &self,
+        keyring: &Keyring,
         client: &Client,
         assertion: &UnverifiedAssertion<'_>,
+        asking: Asking<'_>,
         now: Timestamp,
-    ) -> Result<Arc<Vec<VerifyingKey>>, Fault> {
-        match &client.keys {
+    ) -> Result<Result<Option<OneUse>, String>, Fault> {
+        let keys = match &client.keys {
             Some(ClientKeys::JwksUri(url)) => {
-                self.remote.keys(KeysOf::Address(url), |keys| assertion.has_candidate(keys), now).await
+                let keys = self.remote.keys(KeysOf::Address(url), |keys| assertion.has_candidate(keys), now).await;
+                match keys {
+                    Ok(keys) => keys,
+                    Err(Missing::Broken(fault)) => return Err(Fault(format!("jwks_uri: {fault}"))),
+                    Err(Missing::Wrong(what)) => return Ok(Err(format!("the keys at jwks_uri cannot be had: {what}"))),
+                }
             }
-            _ => Ok(Arc::new(client.registered_keys())),
+            _ => Arc::new(client.registered_keys()),
+        };
+        if !assertion.has_candidate(&keys) {
+            verify_in_vain(assertion, keyring);
         }
+        Ok(assertion.verify_own(&client.client_id, &keys, asking.audiences, &self.expected(now)).map(Some))
     }
 
     async fn by_workload(
         &self,
+        keyring: &Keyring,
         client: &Client,
         assertion: &UnverifiedAssertion<'_>,
         have: &Fetched,
         now: Timestamp,
-    ) -> Result<Result<(), String>, Fault> {
-        let (iss, sub) = (assertion.unverified_issuer(), assertion.unverified_subject());
-        let Some(workload) = client.workload(iss, sub) else {
+    ) -> Result<Result<Option<OneUse>, String>, Fault> {
+        let workloads = client.workloads(assertion.unverified_issuer(), assertion.unverified_subject());
+        let Some(first) = workloads.first() else {
+            verify_in_vain(assertion, keyring);
             return Ok(Err("iss and sub are not a workload of the client".into()));
         };
         let catalog = self.store.catalog_for(have).await?;
-        let Some(issuer) = catalog.issuers.iter().find(|issuer| issuer.issuer == workload.issuer) else {
+        let Some(issuer) = catalog.issuers.iter().find(|issuer| issuer.issuer == first.issuer) else {
             return Ok(Err("the issuer of the workload is not trusted any more".into()));
         };
         let keys = match &issuer.jwks {
@@ -207,11 +222,18 @@ impl Gate {
             None => {
                 let of = KeysOf::Issuer(&issuer.issuer);
                 let keys = self.remote.keys(of, |keys| assertion.has_candidate(keys), now).await;
-                // An operator chose the issuer; that it cannot be reached is not the workload's doing.
-                keys.map_err(|Fault(what)| Fault(format!("keys of issuer {}: {what}", issuer.name)))?
+                // An operator chose the issuer; that its keys cannot be had is not the workload's doing.
+                keys.map_err(|missing| Fault(format!("keys of issuer {}: {missing}", issuer.name)))?
             }
         };
-        Ok(assertion.verify_workload(workload, &keys, &self.issuer, &self.expected(now)))
+        let mut why = String::new();
+        for workload in workloads {
+            match assertion.verify_workload(workload, &keys, &self.issuer, &self.expected(now)) {
+                Ok(()) => return Ok(Ok(None)),
+                Err(not) => why = not,
+            }
+        }
+        Ok(Err(why))
     }
 
     async fn fetch_for_proof(
@@ -224,6 +246,12 @@ impl Gate {
         let wanted = Wanted { client: Some(client), tenant: asking.tenant, attempts, ..Wanted::default() };
         self.store.fetch(wanted, now).await
     }
+}
+
+/// Checks a signature by keys of ours that can never have made it, where there are none to check it by.
+fn verify_in_vain(assertion: &UnverifiedAssertion<'_>, keyring: &Keyring) {
+    let own: Vec<VerifyingKey> = keyring.signing_keys().cloned().collect();
+    assertion.verify_in_vain(&own);
 }
 
 fn secret_matches(

@@ -16,11 +16,13 @@ use aws_smithy_types::byte_stream::ByteStream;
 use moka::sync::Cache;
 use serde_json::Value;
 use std::net::{IpAddr, ToSocketAddrs as _};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// So many sets are kept; nobody but an operator adds addresses.
+/// What is said of a name that leads inside.
+const NOT_PUBLIC: &str = "an address that is not public";
+/// So many sets are kept; an operator approves every client that brings an address.
 const KEPT: u64 = 1_000;
 /// A set is asked for again after so many seconds.
 const FRESH_SECONDS: i64 = 300;
@@ -45,15 +47,38 @@ pub enum KeysOf<'a> {
 /// What is known of one address.
 #[derive(Default)]
 struct Kept {
-    keys: Option<(Timestamp, Arc<Vec<VerifyingKey>>)>,
-    tried: Option<Timestamp>,
+    keys: RwLock<Option<Keys>>,
+    /// When it was last asked. Whoever asks holds it, so that nobody else does.
+    tried: Mutex<Option<Timestamp>>,
+}
+
+/// When they were read, and what they are.
+type Keys = (Timestamp, Arc<Vec<VerifyingKey>>);
+
+/// Why keys are not to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// There is no answer; whose doing that is, nobody can tell.
+    #[error("{0}")]
+    Broken(String),
+    /// There is one, and it is no JWK set; or no such answer may be asked for.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+fn wrong<T>(what: &str) -> Result<T, Missing> {
+    Err(Missing::Wrong(what.to_owned()))
+}
+
+fn broken(what: &str) -> Missing {
+    Missing::Broken(what.to_owned())
 }
 
 /// Whose keys a process has.
 pub struct Remote {
     reach: Reach,
-    connector: OnceLock<Result<Connector, Fault>>,
-    kept: Cache<String, Arc<Mutex<Kept>>>,
+    connector: OnceLock<Connector>,
+    kept: Cache<String, Arc<Kept>>,
 }
 
 /// How far requests go.
@@ -87,83 +112,112 @@ impl Remote {
         of: KeysOf<'_>,
         wanted: impl Fn(&[VerifyingKey]) -> bool,
         now: Timestamp,
-    ) -> Result<Arc<Vec<VerifyingKey>>, Fault> {
+    ) -> Result<Arc<Vec<VerifyingKey>>, Missing> {
         let name = match of {
             KeysOf::Address(url) => format!("keys {url}"),
             KeysOf::Issuer(url) => format!("issuer {url}"),
         };
         let kept = self.kept.get_with(name, Arc::default);
-        // Whoever comes while it is fetched waits for that.
-        let mut kept = kept.lock().await;
         let within = |at: Timestamp, seconds: i64| (0..seconds).contains(&now.since(at));
-        let have = |seconds: i64| kept.keys.as_ref().filter(|(at, _)| within(*at, seconds)).map(|(_, k)| Arc::clone(k));
-        let just_tried = kept.tried.is_some_and(|at| within(at, PAUSE_SECONDS));
+        let have = |seconds: i64| {
+            let keys = kept.keys.read().ok()?.clone();
+            keys.filter(|(at, _)| within(*at, seconds)).map(|(_, keys)| keys)
+        };
+        if let Some(keys) = have(FRESH_SECONDS).filter(|keys| wanted(keys)) {
+            return Ok(keys);
+        }
+        // Whoever comes while it is fetched waits for that.
+        let mut tried = kept.tried.lock().await;
+        let just_tried = tried.is_some_and(|at| within(at, PAUSE_SECONDS));
         match have(FRESH_SECONDS) {
             Some(keys) if just_tried || wanted(&keys) => return Ok(keys),
-            None if just_tried => {
-                return have(STALE_SECONDS).ok_or_else(|| Fault::new("it was just asked for in vain"));
-            }
+            None if just_tried => return have(STALE_SECONDS).ok_or_else(|| broken("it was just asked for in vain")),
             _ => {}
         }
-        let stale = have(STALE_SECONDS);
-        kept.tried = Some(now);
+        *tried = Some(now);
         match Box::pin(self.fetch_keys(of)).await {
             Ok(keys) => {
                 let keys = Arc::new(keys);
-                kept.keys = Some((now, Arc::clone(&keys)));
+                if let Ok(mut kept) = kept.keys.write() {
+                    *kept = Some((now, Arc::clone(&keys)));
+                }
                 Ok(keys)
             }
-            Err(fault) => stale.ok_or(fault),
+            Err(missing) => have(STALE_SECONDS).ok_or(missing),
         }
     }
 
-    async fn fetch_keys(&self, of: KeysOf<'_>) -> Result<Vec<VerifyingKey>, Fault> {
+    async fn fetch_keys(&self, of: KeysOf<'_>) -> Result<Vec<VerifyingKey>, Missing> {
         let found;
         let address = match of {
             KeysOf::Address(url) => url,
             KeysOf::Issuer(issuer) => {
                 let url = format!("{}/.well-known/openid-configuration", issuer.as_str().trim_end_matches('/'));
-                let url = url.parse().map_err(|_| Fault::new("the issuer's address is too long"))?;
+                let Ok(url) = url.parse() else { return wrong("the issuer's address is too long") };
                 let metadata = self.fetch(&url).await?;
                 if metadata.get("issuer").and_then(Value::as_str) != Some(issuer.as_str()) {
-                    return Err(Fault::new("the metadata are of another issuer"));
+                    return wrong("the metadata are of another issuer");
                 }
                 let uri = metadata.get("jwks_uri").and_then(Value::as_str).and_then(|uri| uri.parse().ok());
-                found = uri.ok_or_else(|| Fault::new("the metadata hold no jwks_uri that may be fetched"))?;
+                let Some(uri) = uri else { return wrong("the metadata hold no jwks_uri that may be fetched") };
+                found = uri;
                 &found
             }
         };
-        read_set(&self.fetch(address).await?).ok_or_else(|| Fault::new("not a JWK set"))
+        match read_set(&self.fetch(address).await?) {
+            Some(keys) => Ok(keys),
+            None => wrong("not a JWK set"),
+        }
     }
 
-    async fn fetch(&self, url: &HttpsUrl) -> Result<Value, Fault> {
+    async fn fetch(&self, url: &HttpsUrl) -> Result<Value, Missing> {
         let fetched = tokio::time::timeout(PATIENCE, self.fetch_slowly(url)).await;
-        let body = fetched.map_err(|_| Fault::new("timed out"))??;
-        auth_core::json::parse(&body).map_err(|_| Fault::new("not JSON"))
+        let body = fetched.map_err(|_| broken("timed out"))??;
+        auth_core::json::parse(&body).or_else(|_| wrong("not JSON"))
     }
 
-    async fn fetch_slowly(&self, url: &HttpsUrl) -> Result<Vec<u8>, Fault> {
-        let connector = self.connector.get_or_init(|| connector(&self.reach)).as_ref().map_err(Clone::clone)?;
+    async fn fetch_slowly(&self, url: &HttpsUrl) -> Result<Vec<u8>, Missing> {
+        let connector = match self.connector.get() {
+            Some(connector) => connector,
+            // One that cannot be made now may be made the next time.
+            None => {
+                let made = connector(&self.reach).map_err(|fault| Missing::Broken(fault.0))?;
+                self.connector.get_or_init(|| made)
+            }
+        };
         let mut request = HttpRequest::empty();
-        request.set_uri(url.as_str()).map_err(|_| Fault::new("not an address"))?;
+        if request.set_uri(url.as_str()).is_err() {
+            return wrong("not an address");
+        }
         request.headers_mut().insert("accept", "application/json");
-        let answer = connector.call(request).await.map_err(|_| Fault::new("no connection"))?;
+        let answer = connector.call(request).await.map_err(|error| not_connected(&error))?;
         // A redirect is an answer like any other that is not 200: nobody follows it.
         if answer.status().as_u16() != 200 {
-            return Err(Fault::new("not answered with 200"));
+            return wrong("not answered with 200");
         }
         bounded(answer.into_body()).await
     }
 }
 
+fn not_connected(error: &(dyn std::error::Error + 'static)) -> Missing {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.to_string() == NOT_PUBLIC {
+            return Missing::Wrong(NOT_PUBLIC.to_owned());
+        }
+        cause = error.source();
+    }
+    broken("no connection")
+}
+
 /// A body, as far as it is not too long.
-async fn bounded(body: SdkBody) -> Result<Vec<u8>, Fault> {
+async fn bounded(body: SdkBody) -> Result<Vec<u8>, Missing> {
     let mut body = ByteStream::new(body);
     let mut bytes = Vec::new();
     while let Some(part) = body.next().await {
-        let part = part.map_err(|_| Fault::new("the answer broke off"))?;
+        let part = part.map_err(|_| broken("the answer broke off"))?;
         if bytes.len() + part.len() > MOST_BYTES {
-            return Err(Fault::new("the answer is too long"));
+            return wrong("the answer is too long");
         }
         bytes.extend_from_slice(&part);
     }
@@ -198,7 +252,7 @@ impl ResolveDns for Resolver {
             let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
             let may = |address: &IpAddr| if only_loopback { address.is_loopback() } else { is_public(*address) };
             // One that is not public makes the whole name doubtful.
-            if addresses.iter().all(may) { Ok(addresses) } else { Err(refused("an address that is not public")) }
+            if addresses.iter().all(may) { Ok(addresses) } else { Err(refused(NOT_PUBLIC)) }
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::aws::Aws;
+use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use auth_core::api::{Api, Catalog};
@@ -10,7 +11,7 @@ use auth_core::client_authentication::OneUse;
 use auth_core::ids::{ApiName, ClientId, Jti, KeyId, Label, RoleName, Scope, TenantId};
 use auth_core::password::StoredPassword;
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant, TrustedIssuer};
-use auth_core::secret::Digest;
+use auth_core::secret::{Digest, hex};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
@@ -353,14 +354,14 @@ impl Store {
         self.put_until(Key::revoked(jti).into_item(), expires_at).await
     }
 
-    /// Spends the one use of an assertion; `false` if somebody else has. `by` is the request: whose own write was repeated
-    /// because the answer was lost is not refused for it.
+    /// Spends the one use of an assertion; `false` if somebody else has. A write that was repeated because its answer was
+    /// lost is known by a mark of its own.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn spend(&self, once: &OneUse, by: &str) -> Result<bool, Fault> {
+    pub async fn spend(&self, once: &OneUse) -> Result<bool, Fault> {
         let mut item = Key::assertion(&once.name).into_item();
-        item.insert("by".into(), AttributeValue::S(by.to_owned()));
+        item.insert("mark".into(), AttributeValue::S(hex(&random::<16>()?)));
         // The table's own deletion lags, so nothing that may still be good is forgotten by it.
         item.insert("ttl".into(), AttributeValue::N(once.until.plus(86_400).0.to_string()));
         Ok(self.add_item(item).await? != Added::Other)

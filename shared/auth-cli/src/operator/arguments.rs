@@ -1144,7 +1144,7 @@ impl Client {
                         f.insert("contacts".into(), json!({"business": business, "technical": technical}));
                     }
                     if a.no_keys {
-                        f.insert("jwks".into(), Value::Null);
+                        f.extend(["jwks", "jwks_uri"].map(|name| (name.to_owned(), Value::Null)));
                     }
                     if a.no_workloads {
                         f.insert("workload_identities".into(), json!([]));

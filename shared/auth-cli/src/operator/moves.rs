@@ -26,7 +26,7 @@ pub(crate) struct ImportArguments {
 /// What `export` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArguments {
-    /// Only these kinds: tenant, role, client, grant, key, customer.
+    /// Only these kinds: tenant, role, issuer, client, grant, key, customer.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', value_parser = ["tenant", "role", "issuer", "client", "grant", "key", "customer"])]
     types: Vec<String>,
     /// The file to write; standard output if not given. Only its owner may read it.

@@ -358,10 +358,15 @@ pub fn change(
         trusted(catalog, &identities)?;
         client.workload_identities = identities;
     }
-    // What is named takes the place of what was there; null takes it away.
-    let (jwks, uri) = (asked.jwks, asked.jwks_uri);
-    if jwks.is_some() || uri.is_some() {
-        client.keys = keys(jwks.flatten().as_ref(), uri.flatten())?;
+    // What is named takes the place of what was there; null takes away what is of its own kind.
+    let gone = match client.keys {
+        Some(ClientKeys::Jwks(_)) => asked.jwks == Some(None),
+        Some(ClientKeys::JwksUri(_)) => asked.jwks_uri == Some(None),
+        None => false,
+    };
+    let named = keys(asked.jwks.flatten().as_ref(), asked.jwks_uri.flatten())?;
+    if named.is_some() || gone {
+        client.keys = named;
     }
     client.rate = asked.rate.unwrap_or(client.rate);
     client.requires_user_login = asked.requires_user_login.unwrap_or(client.requires_user_login);

@@ -50,6 +50,15 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// That one scope of administration is had, beside the one that the command asks for.
+    ///
+    /// # Errors
+    /// Names it.
+    pub fn has(&self, scope: &str) -> Result<(), Refused> {
+        let has = self.scopes.as_ref().is_none_or(|own| own.iter().any(|s| s.as_str() == scope));
+        if has { Ok(()) } else { Err(Refused::forbidden(format!("That takes {scope} besides."))) }
+    }
+
     /// That whoever hands out administrative scopes has them.
     ///
     /// # Errors

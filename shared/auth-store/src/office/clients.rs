@@ -136,6 +136,27 @@ impl Office<'_> {
         Ok(self.actor.has_all(catalog.scopes_of(roles))?)
     }
 
+    /// That whoever says what proves a client, by a secret, a key or a workload, has what that client may do: all of its
+    /// own roles, and all that tenants granted it.
+    pub(super) async fn may_speak_for(&self, client: &Client, catalog: &Catalog) -> Step<()> {
+        self.may_hand_out(&client.roles, catalog)?;
+        let mut cursor: Option<String> = None;
+        loop {
+            let page =
+                Page::of(Key::client(&client.client_id).pk, "GRANT#", cursor.as_deref(), Some(super::MOST_PAGE))?;
+            let (items, next) = self.page(page).await?;
+            for item in &items {
+                let grant: Grant = parse(item)?;
+                self.actor.has_all(&grant.scopes)?;
+                self.may_hand_out(&grant.roles, catalog)?;
+            }
+            match next {
+                Some(next) => cursor = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
     pub(super) async fn list_clients(&self, asked: ListClients) -> Step<Draft> {
         let (pk, of_tenant) = match &asked.tenant {
             Some(tenant) => (Key::tenant(tenant).pk, true),
@@ -252,7 +273,8 @@ impl Office<'_> {
             if is_own {
                 return Err(Refused::forbidden("A client does not decide what it is proven by.").into());
             }
-            self.may_hand_out(&was.client.roles, &catalog)?;
+            self.actor.has("secrets:write")?;
+            self.may_speak_for(&was.client, &catalog).await?;
         }
         let changed = clients::change(was.client.clone(), was.registration().cloned(), asked, &catalog, self.now)?;
         let view = clients::view(&changed.0, changed.1.as_ref(), self.now);
@@ -407,7 +429,9 @@ impl Office<'_> {
             return Err(Refused::forbidden(text).into());
         }
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        self.may_hand_out(if holder { &[] } else { &was.client.roles }, &catalog)?;
+        if !holder {
+            self.may_speak_for(&was.client, &catalog).await?;
+        }
         let mut client = was.client.clone();
         let secret = secrets::rotate(&mut client, asked.of, asked.overlap_seconds, keyring, self.now, fresh)?;
         let mut draft = self.changed("rotateSecret", &was, client, was.registration().cloned(), given)?;

@@ -84,6 +84,7 @@ impl Office<'_> {
         let place = keys::place(&client, asked.tenant.clone(), asked.apis.clone(), &catalog)?;
         let grant: Option<There<Grant>> = self.one(&TableKey::grant(&client.client_id, &place.0)).await?;
         let grant = grant.map(|g| g.record);
+        self.may_speak_for(&client, &catalog).await?;
         let (key, secret) = keys::issue(asked, &client, place, grant.as_ref(), keyring, self.now, fresh)?;
         let mut draft = Draft::default();
         self.add_key(&mut draft, "issueKey", &key)?;
@@ -95,6 +96,7 @@ impl Office<'_> {
         let client = self.client(&asked.client_id).await?.client;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         let place = keys::place(&client, asked.tenant.clone(), asked.apis.clone(), &catalog)?;
+        self.may_speak_for(&client, &catalog).await?;
         let key = keys::import(asked, &client, place, keyring, self.now)?;
         if self.one::<ApiKey>(&TableKey::api_key(&key.listing.digest)).await?.is_some() {
             return Err(Refused::conflict("The key is there already.").into());
