@@ -109,7 +109,7 @@ impl<'a> UnverifiedAssertion<'a> {
         }
     }
 
-    fn proven(&self, keys: &[VerifyingKey]) -> Result<Map<String, Value>, String> {
+    fn proven(&self, keys: &[VerifyingKey]) -> Result<&Map<String, Value>, String> {
         let mut why = "no key of the client or issuer has this kid and alg";
         for key in self.candidates(keys) {
             match self.jws.verify(key) {
@@ -145,7 +145,7 @@ impl<'a> UnverifiedAssertion<'a> {
         if !audience.is_some_and(|aud| audiences.contains(&aud)) {
             return Err("aud is not the issuer alone".into());
         }
-        let claims = ClaimReader(&claims);
+        let claims = ClaimReader(claims);
         let jti = claims.text("jti").map_err(|r| r.why)?.filter(|jti| !jti.is_empty()).ok_or("no jti")?;
         if jti.chars().count() > MAX_JTI_CHARS {
             return Err("jti is longer than 256 characters".into());
@@ -185,7 +185,7 @@ impl<'a> UnverifiedAssertion<'a> {
         if !is_for_us {
             return Err("aud is not the one that the client trusts".into());
         }
-        ClaimReader(&claims).judge_time(expected, MAX_LIFETIME_SECONDS).map_err(|r| r.why)
+        ClaimReader(claims).judge_time(expected, MAX_LIFETIME_SECONDS).map_err(|r| r.why)
     }
 }
 

@@ -5,12 +5,15 @@ use crate::jws::Algorithm;
 use crate::records::PublicJwk;
 use crate::secret::{base64url, from_base64url};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256,
 };
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use jsonwebtoken::EncodingKey;
 use serde_json::{Map, Value, json};
 use std::fmt;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Why a key is refused; names the member.
@@ -27,9 +30,16 @@ fn refused<T>(why: impl Into<String>) -> Result<T, KeyRefused> {
 pub struct VerifyingKey {
     pub(crate) kid: Box<str>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) key: DecodingKey,
+    checks: Checks,
     /// The public JWK; none for an HMAC key, which has no public part.
     public: Option<Map<String, Value>>,
+}
+
+/// What checks a signature; parsed once.
+#[derive(Clone)]
+enum Checks {
+    Public(Arc<ParsedPublicKey>),
+    Hmac(hmac::Key),
 }
 
 impl fmt::Debug for VerifyingKey {
@@ -82,18 +92,20 @@ impl VerifyingKey {
     fn read(jwk: &Map<String, Value>) -> Result<Self, KeyRefused> {
         let (kid, algorithm) = describe(jwk)?;
         let part = |name| bytes(jwk, name);
-        let (key, public) = match algorithm {
+        let (checks, public) = match algorithm {
             Algorithm::HS256 => {
                 let k = Zeroizing::new(part("k")?);
                 if k.len() < 32 {
                     return refused("k: an HMAC key has 256 bits or more (RFC 7518 section 3.2)");
                 }
-                (DecodingKey::from_secret(&k), None)
+                (Checks::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &k)), None)
             }
             Algorithm::RS256 => {
                 let (n, e) = (part("n")?, part("e")?);
                 check_rsa(&n, &e)?;
-                (DecodingKey::from_rsa_raw_components(&n, &e), Some(json!({"n": base64url(&n), "e": base64url(&e)})))
+                let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, rsa_der(&n, &e));
+                let key = key.map_err(|_| KeyRefused("n, e: not an RSA key".into()))?;
+                (Checks::Public(Arc::new(key)), Some(json!({"n": base64url(&n), "e": base64url(&e)})))
             }
             Algorithm::ES256 => {
                 let (x, y) = (part("x")?, part("y")?);
@@ -101,19 +113,17 @@ impl VerifyingKey {
                     return refused("x, y: a coordinate of P-256 has 32 bytes");
                 }
                 let point = [&[4u8][..], &x, &y].concat();
-                if ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).is_err() {
-                    return refused("x, y: not a point on P-256");
-                }
-                let (x, y) = (base64url(&x), base64url(&y));
-                let key = DecodingKey::from_ec_components(&x, &y).map_err(|_| KeyRefused("x, y".into()))?;
-                (key, Some(json!({"crv": "P-256", "x": x, "y": y})))
+                let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point);
+                let key = key.map_err(|_| KeyRefused("x, y: not a point on P-256".into()))?;
+                let public = json!({"crv": "P-256", "x": base64url(&x), "y": base64url(&y)});
+                (Checks::Public(Arc::new(key)), Some(public))
             }
             Algorithm::EdDSA => {
                 let x = part("x")?;
                 check_ed25519(&x)?;
-                let x = base64url(&x);
-                let key = DecodingKey::from_ed_components(&x).map_err(|_| KeyRefused("x".into()))?;
-                (key, Some(json!({"crv": "Ed25519", "x": x})))
+                let key = ParsedPublicKey::new(&ED25519, &x);
+                let key = key.map_err(|_| KeyRefused("x: not an Ed25519 key".into()))?;
+                (Checks::Public(Arc::new(key)), Some(json!({"crv": "Ed25519", "x": base64url(&x)})))
             }
         };
         let public = public.and_then(|p| p.as_object().cloned()).map(|mut p| {
@@ -123,7 +133,15 @@ impl VerifyingKey {
             p.insert("use".into(), "sig".into());
             p
         });
-        Ok(Self { kid, algorithm, key, public })
+        Ok(Self { kid, algorithm, checks, public })
+    }
+
+    /// Whether the key made the signature, by its own algorithm.
+    pub(crate) fn has_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        match &self.checks {
+            Checks::Public(key) => key.verify_sig(text, signature).is_ok(),
+            Checks::Hmac(key) => hmac::verify(key, text, signature).is_ok(),
+        }
     }
 
     /// The name of the key.
@@ -191,10 +209,12 @@ impl fmt::Debug for SigningKey {
 }
 
 pub(crate) enum Signer {
-    /// Through `jsonwebtoken`, which parses the key again at each signature: cheap but for RSA.
-    Library(EncodingKey),
-    /// Parsed once: `jsonwebtoken` would spend half of an RS256 signature on parsing.
+    /// Through `jsonwebtoken`.
+    Hmac(EncodingKey),
+    /// Parsed once: `jsonwebtoken` would parse the key at each signature, and spend half of an RS256 signature on that.
     Rsa(Box<RsaKeyPair>),
+    Ecdsa(Box<EcdsaKeyPair>),
+    Ed25519(Box<Ed25519KeyPair>),
 }
 
 impl SigningKey {
@@ -208,7 +228,7 @@ impl SigningKey {
         let part = |name| bytes(jwk, name).map(Zeroizing::new);
         let inconsistent = |_| KeyRefused("d: the private members do not belong to the public ones".into());
         let signer = match verifying.algorithm {
-            Algorithm::HS256 => Signer::Library(EncodingKey::from_secret(&part("k")?)),
+            Algorithm::HS256 => Signer::Hmac(EncodingKey::from_secret(&part("k")?)),
             Algorithm::RS256 => {
                 let pair = RsaKeyPair::from_components(&KeyPairComponents {
                     public_key: PublicKeyComponents { n: part("n")?, e: part("e")? },
@@ -229,13 +249,11 @@ impl SigningKey {
                     &point,
                 )
                 .map_err(inconsistent)?;
-                let der = pair.to_pkcs8v1().map_err(|_| KeyRefused("d".into()))?;
-                Signer::Library(EncodingKey::from_ec_der(der.as_ref()))
+                Signer::Ecdsa(Box::new(pair))
             }
             Algorithm::EdDSA => {
                 let pair = Ed25519KeyPair::from_seed_and_public_key(&part("d")?, &part("x")?).map_err(inconsistent)?;
-                let der = pair.to_pkcs8v1().map_err(|_| KeyRefused("d".into()))?;
-                Signer::Library(EncodingKey::from_ed_der(der.as_ref()))
+                Signer::Ed25519(Box::new(pair))
             }
         };
         Ok(Self { verifying, signer })
@@ -290,6 +308,30 @@ fn describe(jwk: &Map<String, Value>) -> Result<(Box<str>, Algorithm), KeyRefuse
         return refused("key_ops: verify or sign is missing");
     }
     Ok((kid.into(), algorithm))
+}
+
+/// `RSAPublicKey` (RFC 8017 appendix A.1.1) of a modulus and an exponent that were checked.
+fn rsa_der(n: &[u8], e: &[u8]) -> Vec<u8> {
+    let tagged = |tag: u8, content: &[u8]| {
+        let length = content.len().to_be_bytes();
+        let length = length.iter().skip_while(|byte| **byte == 0).copied();
+        let mut der = vec![tag];
+        match content.len() {
+            short @ 0..0x80 => der.push(short as u8),
+            _ => {
+                der.push(0x80 | length.clone().count() as u8);
+                der.extend(length);
+            }
+        }
+        der.extend_from_slice(content);
+        der
+    };
+    let integer = |bytes: &[u8]| {
+        // A first bit that is set would make the number negative.
+        let sign: &[u8] = if bytes.first().is_some_and(|first| *first >= 0x80) { &[0] } else { &[] };
+        tagged(0x02, &[sign, bytes].concat())
+    };
+    tagged(0x30, &[integer(n), integer(e)].concat())
 }
 
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyRefused> {

@@ -1,7 +1,8 @@
 //! JSON Web Signatures in compact form (RFC 7515 section 7.1), read strictly.
 //!
-//! `jsonwebtoken` computes and checks the signatures. It would also let through an `iss` that is an array, an odd
-//! `crit`, duplicate members, and a text of any length; so everything around the signature is read here.
+//! `jsonwebtoken` would let through an `iss` that is an array, an odd `crit`, duplicate members, and a text of any length,
+//! and parse a key at each signature; so what is around the signature is read here, and keys of ours are parsed once. It
+//! makes and checks HMACs where the key comes with the token: what partners sign.
 
 use crate::json;
 use crate::jwk::{Signer, SigningKey, VerifyingKey};
@@ -60,14 +61,6 @@ impl Algorithm {
         }
     }
 
-    fn library(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::HS256 => jsonwebtoken::Algorithm::HS256,
-            Self::RS256 => jsonwebtoken::Algorithm::RS256,
-            Self::ES256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
 }
 
 impl FromStr for Algorithm {
@@ -87,7 +80,8 @@ pub type Why = &'static str;
 /// A token in three parts of which nothing has been proven.
 pub struct UnverifiedJws<'a> {
     signing_input: &'a [u8],
-    signature: &'a str,
+    signature_text: &'a str,
+    signature: Vec<u8>,
     algorithm: Algorithm,
     kid: Option<String>,
     typ: Option<String>,
@@ -115,9 +109,7 @@ impl<'a> UnverifiedJws<'a> {
         if payload.contains('.') {
             return Err("not three parts");
         }
-        if signature.is_empty() || from_base64url(signature).is_none() {
-            return Err("the signature is not base64url");
-        }
+        let bytes = from_base64url(signature).filter(|bytes| !bytes.is_empty()).ok_or("the signature is not base64url")?;
         let header = object(header).ok_or("the header is not a JSON object in base64url")?;
         let claims = object(payload).ok_or("the payload is not a JSON object in base64url")?;
         for refused in ["crit", "b64", "zip", "enc", "cty"] {
@@ -131,7 +123,8 @@ impl<'a> UnverifiedJws<'a> {
         };
         Ok(Self {
             signing_input: signing_input.as_bytes(),
-            signature,
+            signature_text: signature,
+            signature: bytes,
             algorithm,
             kid: optional_text(&header, "kid").map_err(|()| "kid is not a text")?,
             typ: optional_text(&header, "typ").map_err(|()| "typ is not a text")?,
@@ -167,27 +160,27 @@ impl<'a> UnverifiedJws<'a> {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn verify(&self, key: &VerifyingKey) -> Result<Map<String, Value>, Why> {
+    pub fn verify(&self, key: &VerifyingKey) -> Result<&Map<String, Value>, Why> {
         if self.algorithm != key.algorithm {
             return Err("alg is not the algorithm of the key");
         }
-        self.verify_with(&key.key)
+        match key.has_signed(self.signing_input, &self.signature) {
+            true => Ok(&self.claims),
+            false => Err("the signature does not verify"),
+        }
     }
 
     /// The claims, if this HMAC secret made the signature (HS256).
     ///
     /// # Errors
     /// What is wrong.
-    pub fn verify_hs256(&self, secret: &[u8]) -> Result<Map<String, Value>, Why> {
+    pub fn verify_hs256(&self, secret: &[u8]) -> Result<&Map<String, Value>, Why> {
         if self.algorithm != Algorithm::HS256 || secret.is_empty() {
             return Err("alg is not HS256");
         }
-        self.verify_with(&jsonwebtoken::DecodingKey::from_secret(secret))
-    }
-
-    fn verify_with(&self, key: &jsonwebtoken::DecodingKey) -> Result<Map<String, Value>, Why> {
-        match crypto::verify(self.signature, self.signing_input, key, self.algorithm.library()) {
-            Ok(true) => Ok(self.claims.clone()),
+        let key = jsonwebtoken::DecodingKey::from_secret(secret);
+        match crypto::verify(self.signature_text, self.signing_input, &key, jsonwebtoken::Algorithm::HS256) {
+            Ok(true) => Ok(&self.claims),
             _ => Err("the signature does not verify"),
         }
     }
@@ -230,8 +223,8 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
     let claims = serde_json::to_vec(claims).map_err(|_| DoesNotSign)?;
     let mut token = format!("{}.{}", base64url(&header), base64url(&claims));
     let signature = match &key.signer {
-        Signer::Library(library) => {
-            crypto::sign(token.as_bytes(), library, verifying.algorithm.library()).map_err(|_| DoesNotSign)?
+        Signer::Hmac(key) => {
+            crypto::sign(token.as_bytes(), key, jsonwebtoken::Algorithm::HS256).map_err(|_| DoesNotSign)?
         }
         Signer::Rsa(pair) => {
             let mut signature = vec![0; pair.public_modulus_len()];
@@ -239,6 +232,10 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
                 .map_err(|_| DoesNotSign)?;
             base64url(&signature)
         }
+        Signer::Ecdsa(pair) => {
+            base64url(pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(|_| DoesNotSign)?.as_ref())
+        }
+        Signer::Ed25519(pair) => base64url(pair.sign(token.as_bytes()).as_ref()),
     };
     token.push('.');
     token.push_str(&signature);

@@ -277,7 +277,7 @@ impl UnverifiedIssued<'_> {
         let algorithm = self.jws.unverified_algorithm();
         let key = keyring.verifying_key(&self.kid).ok_or_else(|| invalid("kid names no key of the keyring"))?;
         let claims = self.jws.verify(key).map_err(invalid)?;
-        let claims = ClaimReader(&claims);
+        let claims = ClaimReader(claims);
 
         if claims.text("iss")?.as_deref() != Some(expected.issuer) {
             return Err(invalid("iss is not this issuer"));
@@ -398,11 +398,11 @@ impl UnverifiedSelfSigned<'_> {
             }
         }
         let Some(claims) = proven else { return Ok(Err(invalid("no live secret of the client verifies"))) };
-        Ok(self.judge(&ClaimReader(&claims), expected, right.max_lifetime_seconds, audiences))
+        Ok(self.judge(&ClaimReader(claims), expected, right.max_lifetime_seconds, audiences))
     }
 
     fn judge(
-        self,
+        &self,
         claims: &ClaimReader<'_>,
         expected: &Expected<'_>,
         cap: i64,
@@ -429,7 +429,7 @@ impl UnverifiedSelfSigned<'_> {
             return Err(invalid("tenant is not a text"));
         }
         claims.judge_time(expected, cap.min(MAX_LIFETIME_SECONDS))?;
-        Ok(SelfSigned { client_id: self.client_id, tenant: self.tenant, issued_at, expires_at })
+        Ok(SelfSigned { client_id: self.client_id.clone(), tenant: self.tenant.clone(), issued_at, expires_at })
     }
 }
 
