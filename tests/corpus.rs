@@ -361,6 +361,7 @@ async fn every_authorizer_header_of_the_corpus_is_answered_in_every_event_shape(
                 Some("apikey") => api_key_authorizer::handle(&gate, &settings, &sink, &event, "r").await,
                 _ => jwt_authorizer::handle(&gate, &settings, &sink, &event, "r").await,
             };
+            let result = result.map(|reply| reply.to_value());
             let allowed = match &result {
                 Ok(answer) if shape == "HTTP API 2.0" => answer["isAuthorized"] == true,
                 Ok(answer) => policy_allows(answer, &arn),

@@ -84,11 +84,11 @@ async fn every_event_is_answered_as_expected() {
         let got = match case.function() {
             "jwt-authorizer" => {
                 let answer = jwt_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await;
-                answer.unwrap_or_else(|e| failed(&e))
+                answer.map_or_else(|e| failed(&e), |reply| reply.to_value())
             }
             "api-key-authorizer" => {
                 let answer = api_key_authorizer::handle(&gate, &settings, &Stdout, &event, "r").await;
-                answer.unwrap_or_else(|e| failed(&e))
+                answer.map_or_else(|e| failed(&e), |reply| reply.to_value())
             }
             "rotate-keyring" => rotate_keyring::handle(&aws, &Stdout, &event, "r").await.unwrap_or_else(|e| failed(&e)),
             "admin" => {

@@ -2,6 +2,7 @@
 
 use auth_core::refusal::Refusal;
 use auth_core::settings::Settings;
+use auth_edge::answer::Reply;
 use auth_edge::authorizer::{Failure, Kind, walk};
 use auth_edge::report::Sink;
 use auth_edge::{clock, header};
@@ -20,7 +21,7 @@ pub async fn handle(
     sink: &dyn Sink,
     event: &Value,
     request_id: &str,
-) -> Result<Value, Failure> {
+) -> Result<Reply, Failure> {
     let now = clock::now();
     walk(event, KIND, request_id, now, settings, sink, async |event, line| {
         gate.api_key(&event.request, header::api_key(&event.request), now, line).await

@@ -2,6 +2,7 @@
 
 use crate::ids::{ApiName, RoleName, Scope};
 use crate::jws::Algorithm;
+use crate::policy::KnownRoutes;
 use crate::records::TrustedIssuer;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -224,27 +225,31 @@ impl PathTemplate {
     /// The parameters, if the path is of this template. Paths are compared byte for byte: no case is folded, no
     /// escape decoded, no slash merged; a segment is never empty, `.` or `..`.
     pub fn matches(&self, path: &str) -> Option<PathParameters> {
-        let rest = path.strip_prefix('/')?;
-        let mut parts: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
-        if parts.iter().any(|p| matches!(*p, "" | "." | "..")) {
-            return None;
-        }
-        let mut parameters = Vec::new();
-        for segment in &self.segments {
-            if parts.is_empty() {
-                return None;
-            }
-            match segment {
-                Segment::Greedy(name) => {
-                    parameters.push((name.clone(), parts.join("/")));
-                    parts.clear();
-                }
-                Segment::Parameter(name) => parameters.push((name.clone(), parts.remove(0).to_owned())),
-                Segment::Literal(text) if *text == parts.remove(0) => {}
-                Segment::Literal(_) => return None,
-            }
-        }
-        parts.is_empty().then_some(parameters)
+        let parts = segments_of(path)?;
+        self.fits(&parts).then(|| self.parameters(&parts))
+    }
+
+    /// Whether a path of these segments is of this template.
+    fn fits(&self, parts: &[&str]) -> bool {
+        let enough = match self.is_greedy() {
+            true => parts.len() >= self.segments.len(),
+            false => parts.len() == self.segments.len(),
+        };
+        enough
+            && self.segments.iter().zip(parts).all(|(segment, part)| match segment {
+                Segment::Literal(text) => text == part,
+                Segment::Parameter(_) | Segment::Greedy(_) => true,
+            })
+    }
+
+    /// The parameters of a path that fits.
+    fn parameters(&self, parts: &[&str]) -> PathParameters {
+        let of = |(index, segment): (usize, &Segment)| match segment {
+            Segment::Literal(_) => None,
+            Segment::Parameter(name) => Some((name.clone(), (*parts.get(index)?).to_owned())),
+            Segment::Greedy(name) => Some((name.clone(), parts.get(index..)?.join("/"))),
+        };
+        self.segments.iter().enumerate().filter_map(of).collect()
     }
 
     /// Whether a parameter of this name stands in the template.
@@ -296,6 +301,8 @@ pub struct Catalog {
     pub roles: BTreeMap<RoleName, Vec<Scope>>,
     /// Whose workload tokens may prove a client.
     pub issuers: Vec<TrustedIssuer>,
+    /// What rights came to by these APIs. It is made once and goes with them.
+    pub known_routes: KnownRoutes,
 }
 
 /// An operation that a request is for.
@@ -322,6 +329,13 @@ impl Catalog {
     }
 }
 
+/// The segments of a path; none is empty, `.` or `..`.
+fn segments_of(path: &str) -> Option<Vec<&str>> {
+    let rest = path.strip_prefix('/')?;
+    let parts: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('/').collect() };
+    (!parts.iter().any(|p| matches!(*p, "" | "." | ".."))).then_some(parts)
+}
+
 /// The operation that a method and path are for, as API Gateway would choose it: a text before a parameter before a
 /// greedy one, segment by segment, and a declared method before `ANY`. Each operation comes with whatever belongs
 /// to it.
@@ -330,10 +344,11 @@ pub fn find_operation<'a, T>(
     method: &str,
     path: &str,
 ) -> Option<(T, &'a Operation, PathParameters)> {
-    operations
-        .filter(|(_, o)| o.method == method || o.method == "ANY")
-        .filter_map(|(with, operation)| Some((with, operation, operation.path.matches(path)?)))
-        .min_by(|(_, a, _), (_, b, _)| rank(a).cmp(&rank(b)))
+    let parts = segments_of(path)?;
+    let (with, operation) = operations
+        .filter(|(_, o)| (o.method == method || o.method == "ANY") && o.path.fits(&parts))
+        .min_by(|(_, a), (_, b)| rank(a).cmp(&rank(b)))?;
+    Some((with, operation, operation.path.parameters(&parts)))
 }
 
 /// How the gateway prefers operations that match the same path: the lower first.

@@ -200,6 +200,37 @@ impl Rights {
     pub fn details(&self) -> &Details {
         &self.details
     }
+    /// All of it that may change which operations it may call, as lists of texts in a fixed order.
+    pub(crate) fn facets(&self, list: &mut dyn FnMut(&[&str])) {
+        let kind = match self.kind() {
+            None => "",
+            Some(ClientKind::SingleTenant) => "single",
+            Some(ClientKind::DynamicTenant) => "dynamic",
+            Some(ClientKind::MultiTenant) => "multi",
+        };
+        let mechanism = if self.mechanism == Mechanism::ApiKey { "key" } else { "token" };
+        let algorithm = self.algorithm.map_or("", Algorithm::as_str);
+        list(&[mechanism, self.token_use.as_str(), kind, algorithm]);
+        match &self.tenant {
+            Ok(tenant) => {
+                list(&[tenant.id.as_str()]);
+                list(&tenant.apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
+            }
+            Err(_) => list(&[]),
+        }
+        list(&self.apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
+        match &self.audience {
+            Some(audience) => {
+                list(&["narrowed"]);
+                list(&audience.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+            None => list(&[]),
+        }
+        list(&self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>());
+        list(&self.skus.iter().map(SkuPattern::as_str).collect::<Vec<_>>());
+        list(&self.suppliers.iter().map(SupplierCode::as_str).collect::<Vec<_>>());
+        list(&[if self.details.is_empty() { String::new() } else { self.details.to_text() }.as_str()]);
+    }
     /// The SKUs on which it may call an operation that asks for one; `None` if its token is not for the operation.
     pub(crate) fn skus_on(&self, api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {
         self.details.skus(&self.skus, api, operation)

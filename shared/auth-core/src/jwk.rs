@@ -4,8 +4,8 @@
 use crate::jws::Algorithm;
 use crate::records::PublicJwk;
 use crate::secret::{base64url, from_base64url};
-use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::hmac;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256,

@@ -60,7 +60,6 @@ impl Algorithm {
             Self::EdDSA => Some("Ed25519"),
         }
     }
-
 }
 
 impl FromStr for Algorithm {
@@ -109,7 +108,8 @@ impl<'a> UnverifiedJws<'a> {
         if payload.contains('.') {
             return Err("not three parts");
         }
-        let bytes = from_base64url(signature).filter(|bytes| !bytes.is_empty()).ok_or("the signature is not base64url")?;
+        let bytes =
+            from_base64url(signature).filter(|bytes| !bytes.is_empty()).ok_or("the signature is not base64url")?;
         let header = object(header).ok_or("the header is not a JSON object in base64url")?;
         let claims = object(payload).ok_or("the payload is not a JSON object in base64url")?;
         for refused in ["crit", "b64", "zip", "enc", "cty"] {

@@ -9,9 +9,11 @@
 //! What a pattern cannot hold (a tenant in a header, an SKU in the query, a supplier code) is part of the identity
 //! sources wherever answers are kept; an operation with such a limit is listed only if the request at hand meets it.
 
-use crate::api::{Api, Catalog, Matched, Operation, Request, Source, rank};
+use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, rank};
 use crate::decision::{Rights, covers, meets_unseen_limits};
 use crate::ids::SkuPattern;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 /// The methods that API Gateway's `ANY` stands for. IAM's `*` would do for the verb as well, but crosses into the path.
 const ANY: [&str; 7] = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
@@ -57,6 +59,93 @@ struct Near<'a> {
     no_skus: Vec<String>,
     /// The SKUs on which it may be called, where the token says less than the grant.
     skus: Vec<SkuPattern>,
+}
+
+/// So many lists are known at most; then all are forgotten. Whoever may vary what they rest on costs no more than that.
+const MOST_KNOWN: usize = 1_000;
+
+/// Lists of routes by all that they rest on. The same rights come with every request of a credential, and the list is
+/// what a decision spends its time on.
+#[derive(Debug, Default)]
+pub struct KnownRoutes(Mutex<HashMap<Vec<u8>, Option<Arc<Routes>>>>);
+
+impl Clone for KnownRoutes {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl KnownRoutes {
+    fn get(&self, facets: Vec<u8>, make: impl FnOnce() -> Option<Routes>) -> Option<Arc<Routes>> {
+        let Ok(mut known) = self.0.lock() else { return make().map(Arc::new) };
+        if let Some(routes) = known.get(&facets) {
+            return routes.clone();
+        }
+        let routes = make().map(Arc::new);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(facets, routes.clone());
+        routes
+    }
+}
+
+/// All that a list of routes rests on, byte for byte: each text with its length before it, each list with its count.
+struct Facets(Vec<u8>);
+
+impl Facets {
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn list<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) {
+        self.0.extend_from_slice(&(texts.len() as u64).to_le_bytes());
+        texts.for_each(|text| self.text(text));
+    }
+
+    fn found(&mut self, found: &Found<'_>) {
+        match found {
+            Found::One(text) => {
+                self.0.push(0);
+                self.text(text);
+            }
+            Found::Absent => self.0.push(1),
+            Found::Many => self.0.push(2),
+            Found::Unseen => self.0.push(3),
+        }
+    }
+}
+
+/// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
+/// `most_patterns`. Made once for the same rights and the same limits beside the path.
+pub fn known_routes(
+    rights: &Rights,
+    catalog: &Catalog,
+    matched: &Matched<'_>,
+    request: &Request,
+    breadth: Breadth,
+    most_patterns: usize,
+) -> Option<Arc<Routes>> {
+    let mut facets = Facets(Vec::with_capacity(1024));
+    facets.text(&matched.api.document);
+    facets.text(if breadth == Breadth::Api { matched.api.name.as_str() } else { "" });
+    facets.0.extend_from_slice(&(most_patterns as u64).to_le_bytes());
+    rights.facets(&mut |texts| facets.list(texts.iter().copied()));
+    // What stands beside the path of the request counts where any operation behind the gateway looks at it.
+    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
+    let mut seen: Vec<&Source> = Vec::new();
+    for operation in apis.flat_map(|api| &api.operations) {
+        for source in
+            [Some(&operation.tenant), operation.sku.as_ref(), operation.supplier.as_ref()].into_iter().flatten()
+        {
+            if !matches!(source, Source::Path(_) | Source::Token) && !seen.contains(&source) {
+                seen.push(source);
+                facets.found(&request.at(source, &[]));
+            }
+        }
+    }
+    catalog.known_routes.get(facets.0, || routes(rights, catalog, matched, request, breadth, most_patterns))
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than

@@ -13,7 +13,7 @@ use auth_core::ids::{Environment, glob};
 use auth_core::jwk::SigningKey;
 use auth_core::jws::Algorithm;
 use auth_core::keyring::{Keyring, KeyringDocument};
-use auth_core::policy::{Breadth, Routes, routes};
+use auth_core::policy::{Breadth, Routes, known_routes, routes};
 use auth_core::records::Facts;
 use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedToken};
@@ -232,7 +232,9 @@ fn a_policy_of_limited_tokens_keeps_within_each_limit() {
             // Of a request that was decided, only its operation counts.
             for first in requests.iter().step_by(WORDS.len() * WORDS.len()) {
                 let Some(matched) = catalog.find(&first.method, &first.path) else { continue };
+                let known = || known_routes(&rights, &catalog, &matched, first, Breadth::Gateway, 1000);
                 let routes = routes(&rights, &catalog, &matched, first, Breadth::Gateway, 1000);
+                assert_eq!((known().as_deref(), known().as_deref()), (routes.as_ref(), routes.as_ref()), "made once");
                 for second in routes.iter().flat_map(|routes| requests.iter().filter(|r| allows(routes, r))) {
                     seen += 1;
                     assert_ne!(

@@ -5,7 +5,7 @@ use crate::event::{AuthorizerEvent, GRAPHQL_PATH, Shape};
 use auth_core::api::{Matched, Operation};
 use auth_core::decision::{Access, Rights, Verdict, covers, meets_unseen_limits};
 use auth_core::ids::glob;
-use auth_core::policy::{Breadth, Route, Routes, routes};
+use auth_core::policy::{Breadth, Route, Routes, known_routes};
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::{base64url, fingerprint};
 use auth_core::settings::HttpApiResponse;
@@ -21,17 +21,45 @@ const MOST_BYTES: usize = 8192;
 const SHORTEST_PATTERN: usize = 60;
 
 /// What an authorizer answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Answer {
     /// A policy or a simple answer.
-    Json(Value),
+    Json(Reply),
     /// The error `Unauthorized`, in exactly that spelling: 401.
     Unauthorized,
 }
 
+/// An answer's JSON. It is written once, by the runtime.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// What REST, WebSocket, and some HTTP APIs take.
+    Policy(PolicyReply),
+    /// What others take.
+    Other(Value),
+}
+
+impl Reply {
+    /// The JSON, to look at.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// A policy, and what a backend is told.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyReply {
+    principal_id: String,
+    policy_document: Policy,
+    context: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage_identifier_key: Option<String>,
+}
+
 /// Writes the answer.
 pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiResponse) -> Answer {
-    let Some(arn) = &event.arn else { return Answer::Json(graphql(event, verdict)) };
+    let Some(arn) = &event.arn else { return Answer::Json(Reply::Other(graphql(event, verdict))) };
     let refused = verdict.access.as_ref().err();
     let is_http = matches!(event.shape, Shape::Http1 | Shape::Http2);
     if refused.is_some_and(Reason::is_unauthorized) && !is_http {
@@ -39,27 +67,23 @@ pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiRespo
     }
     let context = context(verdict);
     if event.shape == Shape::Http2 && http_api == HttpApiResponse::Simple {
-        return Answer::Json(json!({"isAuthorized": verdict.access.is_ok(), "context": context}));
+        return Answer::Json(Reply::Other(json!({"isAuthorized": verdict.access.is_ok(), "context": context})));
     }
     let rights = verdict.rights();
     let policy = match (rights, verdict.matched(&event.request)) {
         (Some(rights), Some(matched)) => policy(arn, event, verdict, rights, &matched),
-        (Some(_), None) => policy_of(arn, Routes::default(), false),
+        (Some(_), None) => policy_of(arn, &Routes::default(), false),
         (None, _) => Policy::new(vec![arn.everything()], Vec::new()),
     };
     let principal = rights.map(Rights::principal).filter(|p| !p.is_empty());
-    let mut answer = json!({
-        "principalId": principal.unwrap_or_else(|| "unknown".into()),
-        "policyDocument": policy,
-        "context": context,
-    });
-    let metered = verdict.access.as_ref().ok().map(Access::rights).filter(|rights| rights.rate().is_some());
-    if let (Some(client), Some(members)) = (metered.and_then(Rights::client_id), answer.as_object_mut())
-        && matches!(event.shape, Shape::RestToken | Shape::RestRequest)
-    {
-        members.insert("usageIdentifierKey".into(), usage_key(client.as_str()).into());
-    }
-    Answer::Json(answer)
+    let is_rest = matches!(event.shape, Shape::RestToken | Shape::RestRequest);
+    let metered = verdict.access.as_ref().ok().map(Access::rights).filter(|rights| is_rest && rights.rate().is_some());
+    Answer::Json(Reply::Policy(PolicyReply {
+        principal_id: principal.unwrap_or_else(|| "unknown".into()),
+        policy_document: policy,
+        context,
+        usage_identifier_key: metered.and_then(Rights::client_id).map(|client| usage_key(client.as_str())),
+    }))
 }
 
 /// How the gateway API key of a client begins.
@@ -71,6 +95,7 @@ pub fn usage_key(client_id: &str) -> String {
     if key.len() <= 128 { key } else { format!("{USAGE_KEY}{}", fingerprint(client_id)) }
 }
 
+/// An IAM policy.
 #[derive(Debug, Serialize)]
 struct Policy {
     #[serde(rename = "Version")]
@@ -96,6 +121,12 @@ impl Policy {
         };
         let statements = [("Deny", deny), ("Allow", allow)].into_iter().filter_map(statement).collect();
         Self { version: "2012-10-17", statements }
+    }
+
+    /// About so many bytes as JSON: resources with their quotes and commas, and what stands around them.
+    fn bytes(&self) -> usize {
+        let resources = self.statements.iter().flat_map(|statement| &statement.resources);
+        resources.map(|resource| resource.len() + 3).sum::<usize>() + 80 * self.statements.len() + 50
     }
 }
 
@@ -134,18 +165,19 @@ fn policy(
     let allowed = verdict.access.is_ok();
     for (breadth, most_bytes) in [(Breadth::Gateway, MANY_BYTES), (Breadth::Api, MOST_BYTES)] {
         let most_patterns = most_bytes / SHORTEST_PATTERN;
-        let Some(routes) = routes(rights, &verdict.catalog, matched, &event.request, breadth, most_patterns) else {
+        let Some(routes) = known_routes(rights, &verdict.catalog, matched, &event.request, breadth, most_patterns)
+        else {
             continue;
         };
-        let policy = policy_of(arn, routes, allowed);
-        if serde_json::to_string(&policy).is_ok_and(|text| text.len() <= most_bytes) {
+        let policy = policy_of(arn, &routes, allowed);
+        if policy.bytes() <= most_bytes {
             return policy;
         }
     }
-    policy_of(arn, Routes::default(), allowed)
+    policy_of(arn, &Routes::default(), allowed)
 }
 
-fn policy_of(arn: &MethodArn, routes: Routes, allowed: bool) -> Policy {
+fn policy_of(arn: &MethodArn, routes: &Routes, allowed: bool) -> Policy {
     let resources =
         |routes: &[Route]| -> Vec<String> { routes.iter().map(|r| arn.resource(&r.method, &r.path)).collect() };
     let (mut deny, mut allow) = (resources(&routes.deny), resources(&routes.allow));

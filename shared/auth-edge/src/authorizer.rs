@@ -1,7 +1,7 @@
 //! The walk of an authorizer, but for the trip to the store: event in, decision by the caller of [`walk`], one audit
 //! line, answer out.
 
-use crate::answer::{Answer, answer};
+use crate::answer::{Answer, Reply, answer};
 use crate::event::AuthorizerEvent;
 use crate::report::{Report, Sink};
 use auth_core::audit::AuditLine;
@@ -56,7 +56,7 @@ pub async fn walk<F, E>(
     settings: &Settings,
     sink: &dyn Sink,
     decide: F,
-) -> Result<Value, Failure>
+) -> Result<Reply, Failure>
 where
     F: AsyncFnOnce(&AuthorizerEvent, &mut AuditLine) -> Result<Verdict, E>,
     E: fmt::Display,

@@ -124,7 +124,8 @@ mod tests {
         for algorithm in Algorithm::ALL {
             let key = keyring.signing_key(algorithm).unwrap();
             let token = sign(key, "at+jwt", &serde_json::json!({"a": 1})).unwrap();
-            let claims = UnverifiedJws::parse(&token).unwrap().verify(key.verifying());
+            let read = UnverifiedJws::parse(&token).unwrap();
+            let claims = read.verify(key.verifying());
             assert_eq!(claims.unwrap().get("a").unwrap(), 1, "{algorithm:?}");
         }
         assert_eq!(keyring.public_jwks()["keys"].as_array().unwrap().len(), 6, "an HMAC key has no public half");

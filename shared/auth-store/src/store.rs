@@ -26,7 +26,7 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 
-/// How many answers and bindings are kept. Bounded, so that made-up names cannot fill the memory.
+/// How many items and bindings are kept. Bounded, so that made-up names cannot fill the memory.
 const KEPT: u64 = 10_000;
 
 /// The use of a key is noted once in so many seconds.
@@ -51,8 +51,21 @@ pub struct Freshness {
     pub stale_if_error_seconds: i64,
 }
 
-/// What a batch brought.
-type Items = Arc<HashMap<Key, Item>>;
+/// What is kept of one item: what it says, read once. Absent is something to know as well.
+#[derive(Clone)]
+enum Kept {
+    Absent,
+    Client(Arc<Client>),
+    Grant(Arc<Grant>),
+    Tenant(Arc<Tenant>),
+    Customer(Arc<Customer>),
+    ApiKey(Arc<ApiKey>),
+    There,
+    Version(u64),
+}
+
+/// How an item is read.
+type Read = fn(&Item) -> Result<Kept, Fault>;
 
 /// The table, and what a process keeps of it.
 pub struct Store {
@@ -61,7 +74,7 @@ pub struct Store {
     freshness: Freshness,
     catalog: RwLock<Option<(u64, Arc<Catalog>)>>,
     loading: Mutex<()>,
-    answers: Cache<Vec<Key>, (Timestamp, Items)>,
+    kept: Cache<Key, (Timestamp, Kept)>,
     /// Which client and tenant a key or a client belongs to. That never changes, so one trip can fetch all; what is
     /// fetched is what counts.
     bindings: Cache<String, (ClientId, TenantId)>,
@@ -113,7 +126,7 @@ impl Store {
             freshness,
             catalog: RwLock::new(None),
             loading: Mutex::new(()),
-            answers: Cache::new(KEPT),
+            kept: Cache::new(KEPT),
             bindings: Cache::new(KEPT),
             used: Cache::new(KEPT),
         }
@@ -136,31 +149,97 @@ impl Store {
         let copy = copy.map_or(0, |key| key.pk.bytes().fold(0, u8::wrapping_add));
         let version = Key::catalog_version(copy);
 
-        let all = [&client, &tenant, &grant, &revoked, &seen, &customer, &api_key];
         let failures: Vec<Key> = wanted.attempts.iter().map(|a| Key::failures(a, now)).collect();
-        let keys = all.into_iter().flatten().chain(&failures).cloned().chain([version.clone()]).collect();
-        // What is counted or noted is not kept: it would stand still while it is used.
-        let items = match seen.is_some() || !failures.is_empty() {
-            true => Arc::new(self.batch_get_now(keys).await?),
-            false => self.batch_get(keys, now).await?,
-        };
-
-        let facts = Facts {
-            client: record(&items, client.as_ref())?,
-            grant: record(&items, grant.as_ref())?,
-            tenant: record(&items, tenant.as_ref())?,
-            customer: record(&items, customer.as_ref())?,
-            key: record(&items, api_key.as_ref())?,
+        let read: [(&Option<Key>, Read); 6] = [
+            (&client, |item| Ok(Kept::Client(Arc::new(parse(item)?)))),
+            (&tenant, |item| Ok(Kept::Tenant(Arc::new(parse(item)?)))),
+            (&grant, |item| Ok(Kept::Grant(Arc::new(parse(item)?)))),
             // The table's own deletion lags by days, and a revocation outlives its token only by that.
-            revoked: revoked.is_some_and(|key| items.contains_key(&key)),
-            last_seen: seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp),
+            (&revoked, |_| Ok(Kept::There)),
+            (&customer, |item| Ok(Kept::Customer(Arc::new(parse(item)?)))),
+            (&api_key, |item| Ok(Kept::ApiKey(Arc::new(parse(item)?)))),
+        ];
+        let version = Some(version);
+        let of_version: Read = |item| {
+            let version = number(item, "version").unwrap_or_default();
+            Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
         };
-        let catalog_version = items.get(&version).and_then(|item| number(item, "version")).unwrap_or_default();
-        Ok(Fetched {
-            facts,
-            failures: failures.iter().map(|k| items.get(k).and_then(|i| number(i, "failures")).unwrap_or(0)).collect(),
-            catalog_version: u64::try_from(catalog_version).unwrap_or_default(),
-        })
+        let read = read.into_iter().chain([(&version, of_version)]);
+        let read: Vec<(&Key, Read)> = read.filter_map(|(key, how)| Some((key.as_ref()?, how))).collect();
+        // What is counted or noted is not kept: it would stand still while it is used.
+        let counted: Vec<&Key> = seen.iter().chain(&failures).collect();
+        let (kept, items) = self.read(&read, &counted, now).await?;
+
+        let mut fetched = Fetched::default();
+        for kept in kept {
+            let facts = &mut fetched.facts;
+            match kept {
+                Kept::Absent => {}
+                Kept::Client(client) => facts.client = Some(Arc::unwrap_or_clone(client)),
+                Kept::Grant(grant) => facts.grant = Some(Arc::unwrap_or_clone(grant)),
+                Kept::Tenant(tenant) => facts.tenant = Some(Arc::unwrap_or_clone(tenant)),
+                Kept::Customer(customer) => facts.customer = Some(Arc::unwrap_or_clone(customer)),
+                Kept::ApiKey(key) => facts.key = Some(Arc::unwrap_or_clone(key)),
+                Kept::There => facts.revoked = true,
+                Kept::Version(version) => fetched.catalog_version = version,
+            }
+        }
+        fetched.facts.last_seen = seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp);
+        let failed = |key: &Key| items.get(key).and_then(|item| number(item, "failures")).unwrap_or(0);
+        fetched.failures = failures.iter().map(failed).collect();
+        Ok(fetched)
+    }
+
+    /// What these items say, in their order, and those that are counted as they are. If all that is not counted is kept
+    /// and fresh, there is no trip; if anything must be fetched, what is missing or old is.
+    async fn read(
+        &self,
+        read: &[(&Key, Read)],
+        counted: &[&Key],
+        now: Timestamp,
+    ) -> Result<(Vec<Kept>, HashMap<Key, Item>), Fault> {
+        let Freshness { cache_seconds, stale_if_error_seconds } = self.freshness;
+        let keeps = cache_seconds.max(stale_if_error_seconds) > 0;
+        // A clock that went backwards makes an age negative: then what is kept is not used.
+        let within = |at: Timestamp, seconds: i64| (0..seconds).contains(&now.since(at));
+        let look = |key: &Key| if keeps { self.kept.get(key) } else { None };
+        let known: Vec<Option<(Timestamp, Kept)>> = read.iter().map(|(key, _)| look(key)).collect();
+        let fresh = |known: &Option<(Timestamp, Kept)>| {
+            // Where there is a trip anyway, all is fetched.
+            let may = |at: Timestamp| counted.is_empty() && within(at, cache_seconds);
+            known.as_ref().filter(|(at, _)| may(*at)).map(|(_, kept)| kept.clone())
+        };
+        let mut kept: Vec<Option<Kept>> = known.iter().map(fresh).collect();
+        let old = read.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let wanted: Vec<Key> = old.map(|((key, _), _)| *key).chain(counted.iter().copied()).cloned().collect();
+        let mut items = HashMap::new();
+        if !wanted.is_empty() {
+            match self.batch_get_now(wanted).await {
+                Ok(found) => items = found,
+                // What is counted is not to be had from anywhere else.
+                Err(fault) if !counted.is_empty() => return Err(fault),
+                Err(fault) => {
+                    for (kept, known) in kept.iter_mut().zip(&known).filter(|(kept, _)| kept.is_none()) {
+                        let stale = known.as_ref().filter(|(at, _)| within(*at, stale_if_error_seconds));
+                        *kept = Some(stale.map(|(_, kept)| kept.clone()).ok_or_else(|| fault.clone())?);
+                    }
+                }
+            }
+        }
+        let mut all = Vec::with_capacity(read.len());
+        for ((key, how), kept) in read.iter().zip(kept) {
+            all.push(match kept {
+                Some(kept) => kept,
+                None => {
+                    let new = items.get(*key).map(how).transpose()?.unwrap_or(Kept::Absent);
+                    if keeps {
+                        self.kept.insert((*key).clone(), (now, new.clone()));
+                    }
+                    new
+                }
+            });
+        }
+        Ok((all, items))
     }
 
     /// All APIs and roles, as this process knows them.
@@ -258,28 +337,6 @@ impl Store {
 
     pub(crate) fn unbind(&self, name: &str) {
         self.bindings.invalidate(name);
-    }
-
-    async fn batch_get(&self, mut keys: Vec<Key>, now: Timestamp) -> Result<Items, Fault> {
-        let keeps = self.freshness.cache_seconds.max(self.freshness.stale_if_error_seconds) > 0;
-        if !keeps {
-            return self.batch_get_now(keys).await.map(Arc::new);
-        }
-        keys.sort_by(|a, b| (&a.pk, &a.sk).cmp(&(&b.pk, &b.sk)));
-        let kept = self.answers.get(&keys);
-        // A clock that went backwards makes an age negative: then the answer is not used.
-        let within = |seconds: i64| kept.as_ref().filter(|(at, _)| (0..seconds).contains(&now.since(*at)));
-        if let Some((_, items)) = within(self.freshness.cache_seconds) {
-            return Ok(Arc::clone(items));
-        }
-        match self.batch_get_now(keys.clone()).await {
-            Ok(items) => {
-                let items = Arc::new(items);
-                self.answers.insert(keys, (now, Arc::clone(&items)));
-                Ok(items)
-            }
-            Err(fault) => within(self.freshness.stale_if_error_seconds).map(|(_, i)| Arc::clone(i)).ok_or(fault),
-        }
     }
 
     pub(crate) async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
@@ -756,10 +813,6 @@ pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
     let item: HashMap<String, AttributeValue> =
         serde_dynamo::to_item(record).map_err(|_| Fault::new("a record cannot be written as an item"))?;
     Ok(item)
-}
-
-pub(crate) fn record<T: DeserializeOwned>(items: &HashMap<Key, Item>, key: Option<&Key>) -> Result<Option<T>, Fault> {
-    key.and_then(|key| items.get(key)).map(parse).transpose()
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, Fault> {

@@ -384,7 +384,8 @@ impl Gateway {
             _ => jwt_authorizer::handle(&self.gate, &settings, &self.log, &event, id).await,
         };
         match result {
-            Ok(output) => {
+            Ok(reply) => {
+                let output = reply.to_value();
                 self.keep(key, authorizer, &output, arn, now);
                 Asked::Output(output)
             }

@@ -64,7 +64,7 @@ pub(crate) fn judge(
     if wanted.peek().is_some() && !wanted.any(|scope| granted.contains(&scope.as_str())) {
         return Err(Refused::Scope);
     }
-    Ok(claims)
+    Ok(claims.clone())
 }
 
 /// Claims as an HTTP API hands them on: all are texts, and a list stands in brackets.

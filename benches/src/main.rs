@@ -1,0 +1,43 @@
+//! What the functions cost: measured under a Runtime API on this machine, beside floors and peers in the same run, with
+//! every answer checked. `benches/run` builds what it needs and starts it.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints figures, and how far it is")]
+#![allow(clippy::disallowed_methods, reason = "it measures time")]
+
+mod figures;
+mod functions;
+mod http;
+mod process;
+mod record;
+mod runtime;
+mod simulate;
+mod store;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(about = "What the functions cost, beside what people use instead")]
+enum Command {
+    /// The functions under a Runtime API: starts, warm invocations, memory, calls to the table.
+    Functions(functions::Arguments),
+    /// What to expect at which size, and at which settings.
+    Simulate {
+        /// `--help` says which.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> std::process::ExitCode {
+    let done = match Command::parse() {
+        Command::Functions(arguments) => functions::run(&arguments),
+        Command::Simulate { arguments } => simulate::run(&arguments),
+    };
+    match done {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("\nbench: {what}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
