@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
-    let gate = Gate::new(&Aws::from_env()?, &settings);
+    let gate = Gate::verifying(&Aws::from_env()?, &settings);
     let (gate, settings) = (&gate, &settings);
     // Read here: the runtime would follow each member's path, for the text of an error that nobody gets to see.
     run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {

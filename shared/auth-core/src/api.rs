@@ -323,6 +323,11 @@ impl Catalog {
         find_operation(all, method, path).map(|(api, operation, parameters)| Matched { api, operation, parameters })
     }
 
+    /// Whether any API has an idle life, so that the use of its tokens is noted.
+    pub fn knows_idle_lives(&self) -> bool {
+        self.apis.values().any(|api| api.token.idle_seconds.is_some())
+    }
+
     /// The scopes that roles stand for.
     pub fn scopes_of<'a>(&'a self, roles: &'a [RoleName]) -> impl Iterator<Item = &'a Scope> {
         roles.iter().filter_map(|role| self.roles.get(role)).flatten()

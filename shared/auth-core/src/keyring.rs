@@ -358,6 +358,18 @@ impl Keyring {
     /// # Errors
     /// [`BadKeyring`].
     pub fn parse(text: &str) -> Result<Self, BadKeyring> {
+        Self::read(text, true)
+    }
+
+    /// The same for those who only verify: no private half of a public key is read or kept, and nothing can be signed.
+    ///
+    /// # Errors
+    /// [`BadKeyring`].
+    pub fn parse_to_verify(text: &str) -> Result<Self, BadKeyring> {
+        Self::read(text, false)
+    }
+
+    fn read(text: &str, signs: bool) -> Result<Self, BadKeyring> {
         let document = KeyringDocument::parse(text)?;
         let key = |name: &str, text: &str| -> Result<Zeroizing<[u8; 32]>, BadKeyring> {
             let bytes = Zeroizing::new(from_base64url(text).unwrap_or_default());
@@ -367,27 +379,32 @@ impl Keyring {
         };
         let mut keys: Vec<VerifyingKey> = Vec::new();
         let mut signing: Vec<SigningKey> = Vec::new();
+        let mut current: Vec<Algorithm> = Vec::new();
         let mut signs_since = Timestamp(0);
         for (index, stored) in document.keys.iter().enumerate() {
             let refused = |r: KeyRefused| BadKeyring(format!("keys[{index}].{}", r.0));
-            let verifying = if stored.state == KeyState::Current {
+            let is_current = stored.state == KeyState::Current;
+            let verifying = if is_current && signs {
                 let key = SigningKey::from_jwk(&stored.jwk).map_err(refused)?;
                 let verifying = key.verifying().clone();
-                if signing.iter().any(|k| k.verifying().algorithm() == verifying.algorithm()) {
-                    return Err(BadKeyring(format!("keys[{index}].state: another key of its alg is current")));
-                }
-                signs_since = signs_since.max(stored.since);
                 signing.push(key);
                 verifying
             } else {
                 VerifyingKey::of_pair(&stored.jwk).map_err(refused)?
             };
+            if is_current {
+                if current.contains(&verifying.algorithm()) {
+                    return Err(BadKeyring(format!("keys[{index}].state: another key of its alg is current")));
+                }
+                current.push(verifying.algorithm());
+                signs_since = signs_since.max(stored.since);
+            }
             if keys.iter().any(|k| k.kid() == verifying.kid()) {
                 return Err(BadKeyring(format!("keys[{index}].kid: already the name of another key")));
             }
             keys.push(verifying);
         }
-        if signing.is_empty() {
+        if current.is_empty() {
             return Err(BadKeyring("keys: none is current".into()));
         }
         Ok(Self {

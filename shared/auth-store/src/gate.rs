@@ -6,7 +6,7 @@ use crate::aws::Aws;
 use crate::keyring::KeyringSource;
 use crate::remote::{Reach, Remote};
 use crate::store::{Fetched, Freshness, Store, Wanted};
-use auth_core::api::{Catalog, Found, Request};
+use auth_core::api::{Catalog, Found, Matched, Request};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::audit::AuditLine;
 use auth_core::decision::{
@@ -60,6 +60,11 @@ impl Gate {
             notes_use: true,
             remote: Remote::new(Reach::Public),
         }
+    }
+
+    /// A gate that signs nothing: it keeps no private key, and a process that starts need not read any.
+    pub fn verifying(aws: &Aws, settings: &Settings) -> Self {
+        Self { keyring: KeyringSource::verifying(aws, &settings.keyring_secret_id), ..Self::new(aws, settings) }
     }
 
     /// What decisions rest on, beside the records.
@@ -197,12 +202,12 @@ impl Gate {
         line.jti = token.jti().map(ToString::to_string);
 
         let catalog = self.store.catalog().await?;
-        let matched = catalog.find(&request.method, &request.path);
+        let is_idle = |m: Matched<'_>| m.api.token.idle_seconds.is_some();
         let wanted = Wanted {
             client: token.client_id(),
             tenant: token.tenant(),
             jti: token.jti(),
-            last_seen: matched.is_some_and(|m| m.api.token.idle_seconds.is_some()),
+            last_seen: catalog.knows_idle_lives() && catalog.find(&request.method, &request.path).is_some_and(is_idle),
             login_ref: token.login_ref(),
             key: token.key_ref(),
             ..Wanted::default()
@@ -331,7 +336,12 @@ impl Gate {
         mut trail: Trail,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
-        let catalog = self.store.catalog().await?;
+        // Of a credential that is none, nothing need be asked of the table.
+        let catalog = match (&rights, self.store.known_catalog()) {
+            (_, Some((_, catalog))) => catalog,
+            (Err(_), None) => Arc::default(),
+            (Ok(_), None) => self.store.catalog().await?,
+        };
         let matched = catalog.find(&request.method, &request.path);
         line.method = Some(auth_core::audit::cut(&request.method));
         if let Some(matched) = &matched {
@@ -366,6 +376,9 @@ impl Gate {
         rights: &Rights,
         now: Timestamp,
     ) -> Result<(), Fault> {
+        if !verdict.catalog.knows_idle_lives() {
+            return Ok(());
+        }
         let idle = verdict.matched(request).and_then(|m| m.api.token.idle_seconds);
         let Some(idle) = idle else { return Ok(()) };
         let (Some(jti), Some(until)) = (rights.jti(), rights.expires_at()) else { return Ok(()) };

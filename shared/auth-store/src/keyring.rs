@@ -20,6 +20,7 @@ const UNKNOWN_KID_SECONDS: i64 = 10;
 pub struct KeyringSource {
     client: aws_sdk_secretsmanager::Client,
     secret_id: String,
+    signs: bool,
     kept: RwLock<Option<Kept>>,
     /// Held while reading, so that all who wait share one call.
     tries: Mutex<Tries>,
@@ -53,9 +54,15 @@ impl KeyringSource {
         Self {
             client: aws.secretsmanager(),
             secret_id: secret_id.into(),
+            signs: true,
             kept: RwLock::new(None),
             tries: Mutex::new(Tries::default()),
         }
+    }
+
+    /// The same, for those who only verify.
+    pub fn verifying(aws: &Aws, secret_id: impl Into<String>) -> Self {
+        Self { signs: false, ..Self::new(aws, secret_id) }
     }
 
     /// The name or the ARN of the secret.
@@ -122,7 +129,8 @@ impl KeyringSource {
         let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;
         let text = answer.secret_string.map(Zeroizing::new);
         let text = text.ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
-        let keyring = Arc::new(Keyring::parse(&text).map_err(|bad| Fault::new(bad.to_string()))?);
+        let keyring = if self.signs { Keyring::parse(&text) } else { Keyring::parse_to_verify(&text) };
+        let keyring = Arc::new(keyring.map_err(|bad| Fault::new(bad.to_string()))?);
         if let Ok(mut kept) = self.kept.write() {
             *kept = Some(Kept { keyring: Arc::clone(&keyring), read_at: now });
         }

@@ -273,7 +273,7 @@ impl Store {
         self.catalog_for(&self.fetch(Wanted::default(), now).await?).await
     }
 
-    fn known_catalog(&self) -> Option<(u64, Arc<Catalog>)> {
+    pub(crate) fn known_catalog(&self) -> Option<(u64, Arc<Catalog>)> {
         self.catalog.read().ok()?.clone()
     }
 
