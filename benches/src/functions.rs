@@ -367,9 +367,9 @@ fn ratios(rounds: &[BTreeMap<String, Round>]) {
         let ours = format!("jwt-authorizer {algorithm}, cached");
         for (what, other, most) in [
             ("lambda_runtime + jsonwebtoken, verify only", format!("jsonwebtoken {algorithm}"), 1.15),
-            ("Node aws-jwt-verify", format!("Node aws-jwt-verify {algorithm}"), 0.45),
-            ("Node jose", format!("Node jose {algorithm}"), 0.45),
-            ("Python PyJWT", format!("Python PyJWT {algorithm}"), 0.45),
+            ("Node aws-jwt-verify", format!("node-aws-jwt-verify {algorithm}"), 0.45),
+            ("Node jose", format!("node-jose {algorithm}"), 0.45),
+            ("Python PyJWT", format!("python-pyjwt {algorithm}"), 0.45),
             ("the limit", format!("limit {algorithm}"), f64::INFINITY),
         ] {
             let text = format!("{algorithm}, warm p50: whole decision, cached / {what}");
@@ -392,6 +392,6 @@ fn ratios(rounds: &[BTreeMap<String, Round>]) {
         });
     }
     line("CPU to the first answer: jwt-authorizer EdDSA, store / Node aws-jwt-verify", 1.0 / 15.0, &|round| {
-        Some(of(round, "jwt-authorizer EdDSA, store", cold_cpu)? / of(round, "Node aws-jwt-verify EdDSA", cold_cpu)?)
+        Some(of(round, "jwt-authorizer EdDSA, store", cold_cpu)? / of(round, "node-aws-jwt-verify EdDSA", cold_cpu)?)
     });
 }
