@@ -39,7 +39,7 @@ pub struct VerifyingKey {
 #[derive(Clone)]
 enum Checks {
     Public(Arc<ParsedPublicKey>),
-    Hmac(hmac::Key),
+    Hmac(Arc<hmac::Key>),
 }
 
 impl fmt::Debug for VerifyingKey {
@@ -98,7 +98,7 @@ impl VerifyingKey {
                 if k.len() < 32 {
                     return refused("k: an HMAC key has 256 bits or more (RFC 7518 section 3.2)");
                 }
-                (Checks::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &k)), None)
+                (Checks::Hmac(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &k))), None)
             }
             Algorithm::RS256 => {
                 let (n, e) = (part("n")?, part("e")?);

@@ -12,7 +12,7 @@ use std::net::TcpStream;
 
 enum Key {
     Public(ParsedPublicKey),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 [&[4u8][..], &part("x")?, &part("y")?].concat(),
             )?),
             "EdDSA" => Key::Public(ParsedPublicKey::new(&ED25519, part("x")?)?),
-            _ => Key::Hmac(hmac::Key::new(hmac::HMAC_SHA256, &part("k")?)),
+            _ => Key::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &part("k")?))),
         });
     }
     let api = std::env::var("AWS_LAMBDA_RUNTIME_API")?;
