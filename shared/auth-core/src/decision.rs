@@ -202,34 +202,60 @@ impl Rights {
     }
     /// All of it that may change which operations it may call, as lists of texts in a fixed order.
     pub(crate) fn facets(&self, list: &mut dyn FnMut(&[&str])) {
-        let kind = match self.kind() {
+        // Each field is named, so that a new one must be placed: what is left out does not change the operations.
+        let Self {
+            mechanism,
+            token_use,
+            client,
+            tenant,
+            apis,
+            audience,
+            algorithm,
+            scopes,
+            roles: _,
+            skus,
+            suppliers,
+            customer_id: _,
+            user_login: _,
+            jti: _,
+            key_id: _,
+            expires_at: _,
+            environment: _,
+            rate: _,
+            last_seen: _,
+            details,
+            requires_user_login: _,
+            may_exchange: _,
+            tokens_not_before: _,
+        } = self;
+        let kind = match client.as_ref().map(|(_, kind)| kind) {
             None => "",
             Some(ClientKind::SingleTenant) => "single",
             Some(ClientKind::DynamicTenant) => "dynamic",
             Some(ClientKind::MultiTenant) => "multi",
         };
-        let mechanism = if self.mechanism == Mechanism::ApiKey { "key" } else { "token" };
-        let algorithm = self.algorithm.map_or("", Algorithm::as_str);
-        list(&[mechanism, self.token_use.as_str(), kind, algorithm]);
-        match &self.tenant {
+        let mechanism = if *mechanism == Mechanism::ApiKey { "key" } else { "token" };
+        let algorithm = algorithm.map_or("", Algorithm::as_str);
+        list(&[mechanism, token_use.as_str(), kind, algorithm]);
+        match tenant {
             Ok(tenant) => {
                 list(&[tenant.id.as_str()]);
                 list(&tenant.apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
             }
             Err(_) => list(&[]),
         }
-        list(&self.apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
-        match &self.audience {
+        list(&apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
+        match audience {
             Some(audience) => {
                 list(&["narrowed"]);
                 list(&audience.iter().map(String::as_str).collect::<Vec<_>>());
             }
             None => list(&[]),
         }
-        list(&self.scopes.iter().map(Scope::as_str).collect::<Vec<_>>());
-        list(&self.skus.iter().map(SkuPattern::as_str).collect::<Vec<_>>());
-        list(&self.suppliers.iter().map(SupplierCode::as_str).collect::<Vec<_>>());
-        list(&[if self.details.is_empty() { String::new() } else { self.details.to_text() }.as_str()]);
+        list(&scopes.iter().map(Scope::as_str).collect::<Vec<_>>());
+        list(&skus.iter().map(SkuPattern::as_str).collect::<Vec<_>>());
+        list(&suppliers.iter().map(SupplierCode::as_str).collect::<Vec<_>>());
+        list(&[if details.is_empty() { String::new() } else { details.to_text() }.as_str()]);
     }
     /// The SKUs on which it may call an operation that asks for one; `None` if its token is not for the operation.
     pub(crate) fn skus_on(&self, api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {

@@ -10,7 +10,6 @@
 use auth_core::api::{Api, Catalog, Mechanism, Operation, PathTemplate, Request, Source, Subject, TokenSettings};
 use auth_core::decision::{Deployment, Rights, Trail, authorize, establish_token};
 use auth_core::ids::{Environment, glob};
-use auth_core::jwk::SigningKey;
 use auth_core::jws::Algorithm;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use auth_core::policy::{Breadth, Routes, known_routes, routes};
@@ -51,13 +50,12 @@ fn details(which: usize) -> Value {
 }
 const DETAILS: usize = 6;
 
-fn keyring() -> &'static (SigningKey, Keyring) {
-    static KEYRING: OnceLock<(SigningKey, Keyring)> = OnceLock::new();
+fn keyring() -> &'static Keyring {
+    static KEYRING: OnceLock<Keyring> = OnceLock::new();
     KEYRING.get_or_init(|| {
         let jwks: Value = serde_json::from_str(include_str!("../../../tests/corpus/private.jwks.json")).unwrap();
-        let key = jwks["keys"].as_array().unwrap().iter().find(|k| k["alg"] == "EdDSA").unwrap();
         let document = KeyringDocument::from_jwks(&jwks, [1; 32], [2; 32], Timestamp(0)).unwrap();
-        (SigningKey::from_jwk(key).unwrap(), Keyring::parse(&document.to_text()).unwrap())
+        Keyring::parse(&document.to_text()).unwrap()
     })
 }
 
@@ -114,27 +112,36 @@ fn catalog(made: Vec<Made>) -> Catalog {
 }
 
 fn rights(skus: &[&str], details: Value, catalog: &Catalog) -> Rights {
+    let details = if details == json!([]) { json!({}) } else { json!({"authorization_details": details}) };
+    rights_of(&json!({"grant": {"skus": skus}, "claims": details}), Algorithm::EdDSA, catalog)
+}
+
+/// The rights of a token, where records and claims are the usual ones but for what is `other`.
+fn rights_of(other: &Value, algorithm: Algorithm, catalog: &Catalog) -> Rights {
+    let with = |name: &str, mut usual: Value| {
+        let members = other[name].as_object().into_iter().flatten();
+        usual.as_object_mut().unwrap().extend(members.map(|(name, value)| (name.clone(), value.clone())));
+        usual
+    };
+    let client = json!({"client_id": "c", "kind": "single_tenant", "tenant": "acme", "environment": "test",
+        "state": "active", "internal": false, "grant_types": [], "secrets": [], "requires_user_login": false,
+        "apis": ["api", "other"], "roles": []});
+    let grant = json!({"client_id": "c", "tenant": "acme", "state": "approved",
+        "scopes": ["granted:yes", "granted:also"], "roles": [], "skus": [], "suppliers": []});
+    let tenant = json!({"id": "acme", "apis": ["api", "other"], "state": "active"});
     let facts = Facts {
-        client: serde_json::from_value(json!({"client_id": "c", "kind": "single_tenant", "tenant": "acme",
-            "environment": "test", "state": "active", "internal": false, "grant_types": [], "secrets": [],
-            "requires_user_login": false, "apis": ["api", "other"], "roles": []}))
-        .unwrap(),
-        grant: serde_json::from_value(json!({"client_id": "c", "tenant": "acme", "state": "approved",
-            "scopes": ["granted:yes", "granted:also"], "roles": [], "skus": skus, "suppliers": []}))
-        .unwrap(),
-        tenant: serde_json::from_value(json!({"id": "acme", "apis": ["api", "other"], "state": "active"})).unwrap(),
+        client: serde_json::from_value(with("client", client)).unwrap(),
+        grant: serde_json::from_value(with("grant", grant)).unwrap(),
+        tenant: serde_json::from_value(with("tenant", tenant)).unwrap(),
         ..Facts::default()
     };
-    let mut claims = json!({"iss": "i", "sub": "c", "aud": ["api", "other"], "iat": 0, "exp": 60, "tenant": "acme",
+    let claims = json!({"iss": "i", "sub": "c", "aud": ["api", "other"], "iat": 0, "exp": 60, "tenant": "acme",
         "scope": "granted:yes granted:also", "token_use": "partner"});
-    if details != json!([]) {
-        claims["authorization_details"] = details;
-    }
-    let (key, keyring) = keyring();
-    let token = auth_core::jws::sign(key, "at+jwt", &claims).unwrap();
+    let key = keyring().signing_key(algorithm).unwrap();
+    let token = auth_core::jws::sign(key, "at+jwt", &with("claims", claims)).unwrap();
     let UnverifiedToken::Issued(token) = UnverifiedToken::parse(&token).unwrap() else { panic!("a token of ours") };
     let now = Timestamp(0);
-    let token = token.verify(keyring, &Expected { issuer: "i", leeway_seconds: 0, now }).unwrap();
+    let token = token.verify(keyring(), &Expected { issuer: "i", leeway_seconds: 0, now }).unwrap();
     let deployment = Deployment { environment: Environment::Test, now };
     establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap()
 }
@@ -247,4 +254,114 @@ fn a_policy_of_limited_tokens_keeps_within_each_limit() {
         }
     }
     assert!(seen > 1000, "{seen}");
+}
+
+/// Lists that were made once belong to those rights and those requests alone: each row changes one thing, and all are
+/// asked for in the one catalog that keeps them.
+#[test]
+fn a_list_that_was_made_for_others_is_not_handed_out() {
+    let operation = |path: &str, scope: &str, subject: Subject, source: Option<&str>| {
+        let template = PathTemplate::try_from(path.to_owned()).unwrap();
+        let header = |name: &str| (source == Some(name)).then(|| Source::Header(name.into()));
+        Operation {
+            id: path.into(),
+            method: "GET".into(),
+            tenant: header("tenant").unwrap_or(match template.has_parameter("t") {
+                true => Source::Path("t".into()),
+                false => Source::Token,
+            }),
+            sku: template.has_parameter("s").then(|| Source::Path("s".into())).or(header("sku")),
+            path: template,
+            mechanism: Mechanism::Jwt,
+            scopes: vec![vec![scope.parse().unwrap()]],
+            supplier: header("supplier"),
+            subject,
+            scope_refusal_is_401: false,
+            guard: false,
+            media_types: Vec::new(),
+        }
+    };
+    let api = |name: &str, operations: Vec<Operation>| {
+        let token = TokenSettings { alg: Algorithm::EdDSA, ..TokenSettings::default() };
+        let document = "document".to_owned();
+        Api { audience: name.into(), url: None, name: name.parse().unwrap(), document, token, operations }
+    };
+    let partner = Subject::Partner;
+    let apis = [
+        api(
+            "api",
+            vec![
+                operation("/{t}/skus/{s}", "granted:yes", partner, None),
+                operation("/also", "granted:also", partner, None),
+                operation("/supplied", "granted:yes", partner, Some("supplier")),
+                operation("/asked", "granted:yes", partner, Some("tenant")),
+                operation("/some", "granted:yes", partner, Some("sku")),
+                operation("/internal", "granted:yes", Subject::Internal, None),
+            ],
+        ),
+        api("other", vec![operation("/other", "granted:yes", partner, None)]),
+    ];
+    let catalog = Catalog { apis: apis.map(|api| (api.name.clone(), api)).into(), ..Catalog::default() };
+    let usual = json!({"grant": {"suppliers": ["S1"], "skus": ["AB*"]}});
+    let globex = json!({"client": {"tenant": "globex"}, "grant": {"tenant": "globex", "suppliers": ["S1"],
+        "skus": ["AB*"]}, "tenant": {"id": "globex"}, "claims": {"tenant": "globex"}});
+    let also = |members: Value| {
+        let mut all = usual.clone();
+        for (record, values) in members.as_object().unwrap() {
+            let place = all.as_object_mut().unwrap().entry(record).or_insert_with(|| json!({}));
+            place.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+        }
+        all
+    };
+    let asked = |tenant: &str, supplier: &str, sku: &str| {
+        let headers = [("tenant", tenant), ("supplier", supplier), ("sku", sku)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Request { method: "GET".into(), path: "/also".into(), headers: Some(headers), query: None }
+    };
+    let (ed, rs) = (Algorithm::EdDSA, Algorithm::RS256);
+    let common = || asked("acme", "S1", "AB1");
+    let gateway = Breadth::Gateway;
+    let rows = [
+        ("another tenant", globex, ed, common(), gateway),
+        ("an API fewer of the tenant", also(json!({"tenant": {"apis": ["api"]}})), ed, common(), gateway),
+        ("an API fewer of the client", also(json!({"client": {"apis": ["api"]}})), ed, common(), gateway),
+        ("an audience fewer", also(json!({"claims": {"aud": ["api"]}})), ed, common(), gateway),
+        ("a scope fewer in the token", also(json!({"claims": {"scope": "granted:yes"}})), ed, common(), gateway),
+        ("a scope fewer in the grant", also(json!({"grant": {"scopes": ["granted:yes"]}})), ed, common(), gateway),
+        ("other SKUs", also(json!({"grant": {"skus": ["AB1"]}})), ed, common(), gateway),
+        ("other suppliers", also(json!({"grant": {"suppliers": ["S2"]}})), ed, common(), gateway),
+        (
+            "fewer SKUs in the token",
+            also(json!({"claims": {"authorization_details": details(2)}})),
+            ed,
+            common(),
+            gateway,
+        ),
+        (
+            "an internal application",
+            also(json!({"client": {"kind": "dynamic_tenant", "tenant": null, "internal": true},
+                "claims": {"token_use": "internal"}})),
+            ed,
+            common(),
+            gateway,
+        ),
+        ("another algorithm", usual.clone(), rs, common(), gateway),
+        ("another tenant asked for", usual.clone(), ed, asked("globex", "S1", "AB1"), gateway),
+        ("another supplier asked for", usual.clone(), ed, asked("acme", "S2", "AB1"), gateway),
+        ("another SKU asked for", usual.clone(), ed, asked("acme", "S1", "ZZ"), gateway),
+        ("of one API alone", usual.clone(), ed, common(), Breadth::Api),
+    ];
+    let list = |other: &Value, algorithm: Algorithm, request: &Request, breadth: Breadth| {
+        let rights = rights_of(other, algorithm, &catalog);
+        let matched = catalog.find(&request.method, &request.path).unwrap();
+        let known = known_routes(&rights, &catalog, &matched, request, breadth, 1000).unwrap();
+        (known, routes(&rights, &catalog, &matched, request, breadth, 1000).unwrap())
+    };
+    let (first, _) = list(&usual, ed, &common(), gateway);
+    for (sentence, other, algorithm, request, breadth) in rows {
+        let (known, made) = list(&other, algorithm, &request, breadth);
+        assert_ne!(*first, made, "{sentence}: it changes the list");
+        assert_eq!(*known, made, "{sentence}");
+    }
+    assert_eq!(*list(&usual, ed, &common(), gateway).0, *first, "the first is as it was");
 }
