@@ -651,8 +651,13 @@ pub fn authorize(
     Ok(Access { rights: rights.clone() })
 }
 
-/// Whether the rights cover an operation, for whatever of their own tenant, SKUs and suppliers.
-pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
+/// Whether the rights cover an operation, for whatever of their own tenant, SKUs and suppliers, as far as the request at
+/// hand can tell: it meets those limits that do not stand in the path.
+pub fn may_call(rights: &Rights, api: &Api, operation: &Operation, request: &Request) -> bool {
+    covers(rights, api, operation) && meets_unseen_limits(rights, api, operation, request)
+}
+
+fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
     let trail = &mut Trail::default();
     check_surface(rights, api, operation, trail).is_ok()
         && (rights.is_above_tenants(operation) || rights.tenant.is_ok())
@@ -660,8 +665,7 @@ pub fn covers(rights: &Rights, api: &Api, operation: &Operation) -> bool {
         && rights.skus_on(api, operation).is_some()
 }
 
-/// Whether the request at hand meets those limits of an operation that do not stand in its path.
-pub fn meets_unseen_limits(rights: &Rights, api: &Api, operation: &Operation, request: &Request) -> bool {
+fn meets_unseen_limits(rights: &Rights, api: &Api, operation: &Operation, request: &Request) -> bool {
     let beside_path = |source: &Source| !matches!(source, Source::Path(_));
     let tenant = match rights.tenant() {
         Some(own) if beside_path(&operation.tenant) && !rights.is_above_tenants(operation) => {

@@ -10,7 +10,7 @@
 //! sources wherever answers are kept; an operation with such a limit is listed only if the request at hand meets it.
 
 use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, rank};
-use crate::decision::{Rights, covers, meets_unseen_limits};
+use crate::decision::{Rights, may_call};
 use crate::ids::SkuPattern;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -165,7 +165,7 @@ pub fn routes(
     let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
     let mut patterns = 0;
     for (api, operation) in &operations {
-        let may = covers(rights, api, operation) && meets_unseen_limits(rights, api, operation, request);
+        let may = may_call(rights, api, operation, request);
         let listed = may && (breadth == Breadth::Gateway || api.name == matched.api.name);
         let skus = rights.skus_on(api, operation).unwrap_or_default();
         let (paths, no_skus) = if listed { paths(rights, operation, &skus) } else { Default::default() };

@@ -3,7 +3,7 @@
 use crate::arn::{MAX_RESOURCE, MethodArn};
 use crate::event::{AuthorizerEvent, GRAPHQL_PATH, Shape};
 use auth_core::api::{Matched, Operation};
-use auth_core::decision::{Access, Rights, Verdict, covers, meets_unseen_limits};
+use auth_core::decision::{Access, Rights, Verdict, may_call};
 use auth_core::ids::glob;
 use auth_core::policy::{Breadth, Route, Routes, known_routes};
 use auth_core::refusal::{Reason, Refusal};
@@ -138,10 +138,7 @@ fn graphql(event: &AuthorizerEvent, verdict: &Verdict) -> Value {
     let (access, matched) = (verdict.access.as_ref(), verdict.matched(&event.request));
     let denied: Vec<String> = match (access, matched) {
         (Ok(access), Some(Matched { api, .. })) => {
-            let is_denied = |operation: &&Operation| {
-                !covers(access.rights(), api, operation)
-                    || !meets_unseen_limits(access.rights(), api, operation, &event.request)
-            };
+            let is_denied = |operation: &&Operation| !may_call(access.rights(), api, operation, &event.request);
             api.operations.iter().filter(is_denied).filter_map(|o| field(&o.path.to_string())).collect()
         }
         _ => Vec::new(),
