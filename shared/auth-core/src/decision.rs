@@ -16,6 +16,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::time::Timestamp;
 use crate::token::{SelfSigned, TokenUse, VerifiedToken};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -152,7 +153,7 @@ impl Rights {
         &self.roles
     }
     /// The SKUs that the token is for, of those that the grant covers.
-    pub fn shown_skus(&self) -> Vec<SkuPattern> {
+    pub fn shown_skus(&self) -> Cow<'_, [SkuPattern]> {
         self.details.all_skus(&self.skus)
     }
     /// The SKUs that the grant covers.
@@ -258,7 +259,7 @@ impl Rights {
         list(&[if details.is_empty() { String::new() } else { details.to_text() }.as_str()]);
     }
     /// The SKUs on which it may call an operation that asks for one; `None` if its token is not for the operation.
-    pub(crate) fn skus_on(&self, api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {
+    pub(crate) fn skus_on(&self, api: &Api, operation: &Operation) -> Option<Cow<'_, [SkuPattern]>> {
         self.details.skus(&self.skus, api, operation)
     }
     /// The APIs that are assigned.
@@ -641,7 +642,7 @@ pub fn authorize(
         refused => trail.note("authorization details", refused)?,
     };
     if let Some(source) = &operation.sku {
-        trail.compare(|| format!("{} against {}", said(&request.at(source, parameters)), list(&skus)));
+        trail.compare(|| format!("{} against {}", said(&request.at(source, parameters)), list(skus.iter())));
         trail.note("SKU", check_sku(&skus, request.at(source, parameters)))?;
     }
     if let (Some(source), false) = (&operation.supplier, operation.guard) {

@@ -7,6 +7,7 @@
 use crate::api::{Api, Operation};
 use crate::ids::{Scope, SkuPattern};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// The longest text, in bytes: it goes into a token, and that into a header.
@@ -83,59 +84,63 @@ impl Details {
 
     /// The scopes that stay of these.
     pub fn narrow(&self, scopes: BTreeSet<Scope>) -> BTreeSet<Scope> {
-        if self.0.iter().any(|detail| detail.actions.is_empty()) || self.is_empty() {
-            return scopes;
+        match named(&self.0, |detail| &detail.actions) {
+            None => scopes,
+            Some(named) => scopes.into_iter().filter(|scope| named.contains(&scope)).collect(),
         }
-        scopes.into_iter().filter(|scope| self.0.iter().any(|detail| detail.actions.contains(scope))).collect()
     }
 
     /// The audiences that stay of these: who verifies a token by itself looks at no details.
     pub fn narrow_audience(&self, audience: Vec<String>) -> Vec<String> {
-        if self.0.iter().any(|detail| detail.locations.is_empty()) || self.is_empty() {
-            return audience;
+        match named(&self.0, |detail| &detail.locations) {
+            None => audience,
+            Some(named) => audience.into_iter().filter(|aud| named.contains(&aud)).collect(),
         }
-        audience.into_iter().filter(|aud| self.0.iter().any(|detail| detail.locations.contains(aud))).collect()
     }
 
     /// The SKUs that are left of a grant's, whatever the operation.
-    pub fn all_skus(&self, granted: &[SkuPattern]) -> Vec<SkuPattern> {
-        match self.0.iter().any(|detail| detail.skus.is_empty()) || self.is_empty() {
-            true => granted.to_vec(),
-            false => {
-                left_of(granted, &self.0.iter().flat_map(|detail| detail.skus.iter().cloned()).collect::<Vec<_>>())
-            }
-        }
+    pub fn all_skus<'a>(&self, granted: &'a [SkuPattern]) -> Cow<'a, [SkuPattern]> {
+        left_of(granted, named(&self.0, |detail| &detail.skus))
     }
 
     /// The SKUs of a grant on which an operation may be called: all of them where there is no limit; `None` if it may not
     /// be called at all.
-    pub fn skus(&self, granted: &[SkuPattern], api: &Api, operation: &Operation) -> Option<Vec<SkuPattern>> {
-        if self.is_empty() {
-            return Some(granted.to_vec());
-        }
-        let mut covering = self.0.iter().filter(|detail| detail.cover(api, operation)).peekable();
-        covering.peek()?;
-        let mut skus: Vec<SkuPattern> = Vec::new();
-        for detail in covering {
-            if detail.skus.is_empty() {
-                return Some(granted.to_vec());
-            }
-            skus.extend(left_of(granted, &detail.skus));
-        }
-        skus.sort();
-        skus.dedup();
-        Some(skus)
+    pub fn skus<'a>(
+        &self,
+        granted: &'a [SkuPattern],
+        api: &Api,
+        operation: &Operation,
+    ) -> Option<Cow<'a, [SkuPattern]>> {
+        let covering = || self.0.iter().filter(|detail| detail.cover(api, operation));
+        let may = self.is_empty() || covering().next().is_some();
+        may.then(|| left_of(granted, named(covering(), |detail| &detail.skus)))
     }
 }
 
+/// What elements name of one thing, all together; `None` where they don't limit it: there is none, or one that names none.
+fn named<'d, T>(
+    elements: impl IntoIterator<Item = &'d Detail>,
+    what: impl Fn(&'d Detail) -> &'d [T],
+) -> Option<Vec<&'d T>> {
+    let mut all = Vec::new();
+    for named in elements.into_iter().map(what) {
+        if named.is_empty() {
+            return None;
+        }
+        all.extend(named);
+    }
+    (!all.is_empty()).then_some(all)
+}
+
 /// What a grant covers of the SKUs that were asked for; where it has become narrower since, what is left of it.
-fn left_of(granted: &[SkuPattern], asked: &[SkuPattern]) -> Vec<SkuPattern> {
-    let within = |some: &SkuPattern, others: &[SkuPattern]| others.iter().any(|other| other.contains(some));
-    let covered = asked.iter().filter(|asked| within(asked, granted));
-    let mut left: Vec<SkuPattern> = covered.chain(granted.iter().filter(|g| within(g, asked))).cloned().collect();
+fn left_of<'a>(granted: &'a [SkuPattern], asked: Option<Vec<&SkuPattern>>) -> Cow<'a, [SkuPattern]> {
+    let Some(asked) = asked else { return granted.into() };
+    let covered = asked.iter().copied().filter(|asked| granted.iter().any(|g| g.contains(asked)));
+    let narrower = granted.iter().filter(|g| asked.iter().any(|asked| asked.contains(g)));
+    let mut left: Vec<SkuPattern> = covered.chain(narrower).cloned().collect();
     left.sort();
     left.dedup();
-    left
+    left.into()
 }
 
 impl Detail {

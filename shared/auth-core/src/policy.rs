@@ -12,6 +12,7 @@
 use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, rank};
 use crate::decision::{Rights, may_call};
 use crate::ids::SkuPattern;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +59,7 @@ struct Near<'a> {
     /// What the stars of SKUs would match, but no SKU holds.
     no_skus: Vec<String>,
     /// The SKUs on which it may be called, where the token says less than the grant.
-    skus: Vec<SkuPattern>,
+    skus: Cow<'a, [SkuPattern]>,
 }
 
 /// So many lists are known at most; then all are forgotten. Whoever may vary what they rest on costs no more than that.
