@@ -443,14 +443,14 @@ pub fn establish_self_signed(
 /// # Errors
 /// [`Refusal::InvalidApiKey`].
 pub fn establish_key(
-    facts: Facts,
+    mut facts: Facts,
     catalog: &Catalog,
     deployment: Deployment,
     requested: &Found<'_>,
     trail: &mut Trail,
 ) -> Result<Rights, Reason> {
     let invalid = |why: &str| Reason::new(Refusal::InvalidApiKey, why);
-    let key = trail.note("key known", facts.key.clone().ok_or_else(|| invalid("unknown key")))?;
+    let key = trail.note("key known", facts.key.take().ok_or_else(|| invalid("unknown key")))?;
     trail.compare(|| format!("{}, of client {} for tenant {}", key.key_id, key.client_id, key.tenant));
     trail.check("key active", key.state == KeyLife::Active, || invalid("revoked key"))?;
     let ends = key.expires_at.map_or("never".to_owned(), Timestamp::to_rfc3339);
