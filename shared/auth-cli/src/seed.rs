@@ -3,20 +3,19 @@
 use crate::trouble::{Trouble, broken};
 use auth_core::admin::apis::server_url;
 use auth_core::admin::command::SetIssuer;
-use auth_core::admin::keys;
+use auth_core::admin::{clients, keys};
 use auth_core::api::{Api, TokenSettings};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::ids::{
     ApiName, ClientId, ClientKind, CustomerId, Environment, IssuerName, KeyId, RoleName, Scope, SkuPattern,
     SupplierCode, TenantId, Username,
 };
-use auth_core::jwk::register_set;
 use auth_core::keyring::Keyring;
 use auth_core::openapi;
 use auth_core::password::StoredPassword;
 use auth_core::records::{
-    ActiveState, ApiKey, Client, ClientKeys, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate,
-    SealedSecret, SelfSigning, StoredSecret, Tenant, WorkloadIdentity,
+    ActiveState, ApiKey, Client, ClientState, Customer, Grant, GrantState, GrantType, KeyLife, Rate, SealedSecret,
+    SelfSigning, StoredSecret, Tenant, WorkloadIdentity,
 };
 use auth_core::remote::HttpsUrl;
 use auth_core::secret::{Digest, DigestOf, SecretText, base64url};
@@ -596,7 +595,7 @@ pub(crate) fn rows_and_made(seed: &Seed, keyring: &Keyring, made: &mut Vec<Made>
     let mut rows = Vec::new();
     for SeedIssuer { name, issuer, jwks } in &seed.issuers {
         let asked = SetIssuer { name: name.clone(), issuer: issuer.clone(), jwks: jwks.clone() };
-        let issuer = auth_core::admin::clients::issuer(asked);
+        let issuer = clients::issuer(asked);
         rows.push(Row::issuer(issuer.map_err(|e| Trouble::Usage(format!("issuers: {name}: {e}")))?));
     }
     for tenant in &seed.tenants {
@@ -673,11 +672,7 @@ fn client_row(
     let id = &client.client_id;
     let wrong = |what: &str| Trouble::Usage(format!("client {id}: {what}"));
     let kind = DigestOf::ClientSecret(id.as_str());
-    let keys = match (&client.jwks, &client.jwks_uri) {
-        (Some(jwks), _) => Some(ClientKeys::Jwks(register_set(jwks).map_err(|why| wrong(&format!("jwks.{why}")))?)),
-        (None, Some(uri)) => Some(ClientKeys::JwksUri(uri.clone())),
-        (None, None) => None,
-    };
+    let keys = clients::keys(client.jwks.as_ref(), client.jwks_uri.clone()).map_err(|e| wrong(&e.text))?;
     let needs_no_secret = keys.is_some() || !client.workload_identities.is_empty();
     let made_now;
     let (digest, secret) = match (&client.client_secret, &client.client_secret_sha256) {

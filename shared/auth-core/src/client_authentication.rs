@@ -5,13 +5,13 @@
 //! signed for the workload that runs the client, and the client trusts that issuer, subject and audience.
 
 use crate::ids::ClientId;
-use crate::jwk::{VerifyingKey, read_set};
+use crate::jwk::{VerifyingKey, registered};
 use crate::jws::UnverifiedJws;
 use crate::records::{Client, ClientKeys, WorkloadIdentity};
 use crate::secret::{SecretText, fingerprint};
 use crate::time::Timestamp;
 use crate::token::{ClaimReader, Expected, MAX_LIFETIME_SECONDS};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::fmt;
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
@@ -193,7 +193,7 @@ impl Client {
     /// The keys that were registered one by one; none where they stand at an address.
     pub fn registered_keys(&self) -> Vec<VerifyingKey> {
         match &self.keys {
-            Some(ClientKeys::Jwks(keys)) => read_set(&json!({ "keys": keys })).unwrap_or_default(),
+            Some(ClientKeys::Jwks(keys)) => registered(keys),
             _ => Vec::new(),
         }
     }

@@ -173,6 +173,11 @@ pub fn read_set(document: &Value) -> Option<Vec<VerifyingKey>> {
     Some(keys.iter().take(MOST_OF_A_SET).filter_map(|jwk| VerifyingKey::of_others(jwk).ok()).collect())
 }
 
+/// The keys that [`register_set`] made a record of.
+pub fn registered(keys: &[PublicJwk]) -> Vec<VerifyingKey> {
+    read_set(&json!({ "keys": keys })).unwrap_or_default()
+}
+
 /// The keys of a JWK set that is registered: each is one that we take.
 ///
 /// # Errors

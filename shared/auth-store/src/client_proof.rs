@@ -9,12 +9,11 @@ use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_sec
 use auth_core::client_authentication::{OneUse, UnverifiedAssertion, UnverifiedClient};
 use auth_core::ids::{ClientId, TenantId};
 use auth_core::issue::usable;
-use auth_core::jwk::{VerifyingKey, read_set};
+use auth_core::jwk::{VerifyingKey, registered};
 use auth_core::keyring::Keyring;
 use auth_core::records::{Client, ClientKeys, StoredSecret};
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
-use serde_json::json;
 use std::sync::Arc;
 
 /// A client that is proven, but for the one use of its assertion.
@@ -218,7 +217,7 @@ impl Gate {
             return Ok(Err("the issuer of the workload is not trusted any more".into()));
         };
         let keys = match &issuer.jwks {
-            Some(pinned) => Arc::new(read_set(&json!({ "keys": pinned })).unwrap_or_default()),
+            Some(pinned) => Arc::new(registered(pinned)),
             None => {
                 let of = KeysOf::Issuer(&issuer.issuer);
                 let keys = self.remote.keys(of, |keys| assertion.has_candidate(keys), now).await;

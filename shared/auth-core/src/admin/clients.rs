@@ -7,8 +7,8 @@ use crate::ids::{ApiName, ClientId, ClientKind, Environment, Label, RoleName};
 use crate::jwk::register_set;
 use crate::keyring::Keyring;
 use crate::records::{
-    Assignment, Client, ClientKeys, ClientState, Grant, GrantState, GrantType, Rate, Registration, SelfSigning,
-    TrustedIssuer, WorkloadIdentity,
+    Assignment, Client, ClientKeys, ClientState, Grant, GrantState, GrantType, PublicJwk, Rate, Registration,
+    SelfSigning, TrustedIssuer, WorkloadIdentity,
 };
 use crate::remote::HttpsUrl;
 use crate::secret::{SecretText, hex};
@@ -177,16 +177,20 @@ fn trusted(catalog: &Catalog, identities: &[WorkloadIdentity]) -> Result<(), Ref
 }
 
 /// The keys of a client, from what was sent of them.
-fn keys(jwks: Option<&Value>, jwks_uri: Option<HttpsUrl>) -> Result<Option<ClientKeys>, Refused> {
+///
+/// # Errors
+/// Names the field.
+pub fn keys(jwks: Option<&Value>, jwks_uri: Option<HttpsUrl>) -> Result<Option<ClientKeys>, Refused> {
     match (jwks, jwks_uri) {
         (Some(_), Some(_)) => Err(Refused::invalid("jwks, jwks_uri: one of the two (RFC 7591 section 2)")),
-        (Some(jwks), None) => match register_set(jwks) {
-            Ok(keys) => Ok(Some(ClientKeys::Jwks(keys))),
-            Err(why) => Err(Refused::invalid(format!("jwks.{why}"))),
-        },
+        (Some(jwks), None) => Ok(Some(ClientKeys::Jwks(registered_now(jwks)?))),
         (None, Some(uri)) => Ok(Some(ClientKeys::JwksUri(uri))),
         (None, None) => Ok(None),
     }
+}
+
+fn registered_now(jwks: &Value) -> Result<Vec<PublicJwk>, Refused> {
+    register_set(jwks).map_err(|why| Refused::invalid(format!("jwks.{why}")))
 }
 
 /// An issuer, from what was sent of it.
@@ -197,8 +201,7 @@ pub fn issuer(asked: SetIssuer) -> Result<TrustedIssuer, Refused> {
     if asked.issuer.as_str().contains('?') {
         return Err(Refused::invalid("issuer: an issuer has no query (RFC 8414 section 2)"));
     }
-    let jwks = asked.jwks.map(|jwks| register_set(&jwks)).transpose();
-    let jwks = jwks.map_err(|why| Refused::invalid(format!("jwks.{why}")))?;
+    let jwks = asked.jwks.as_ref().map(registered_now).transpose()?;
     Ok(TrustedIssuer { name: asked.name, issuer: asked.issuer, jwks })
 }
 
