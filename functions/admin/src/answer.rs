@@ -2,6 +2,7 @@
 
 use auth_core::admin::{Done, Refused};
 use auth_core::refusal::{Reason, Refusal};
+use auth_edge::guard::challenge;
 use auth_edge::oauth::respond;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
@@ -61,13 +62,8 @@ impl Problem {
 
 impl From<Reason> for Problem {
     fn from(reason: Reason) -> Self {
-        let challenge = match (reason.status(), reason.refusal) {
-            (401, Refusal::MissingToken) => Some("Bearer realm=\"countersign\"".to_owned()),
-            (401, Refusal::InvalidApiKey) => Some("ApiKey".to_owned()),
-            (401, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
-            _ => None,
-        };
         let status = reason.status();
+        let challenge = (status == 401).then(|| challenge(reason.refusal).to_owned());
         let problem = Self::new(reason.refusal, reason.description());
         Self { status, why: Some(reason.why), challenge, ..problem }
     }

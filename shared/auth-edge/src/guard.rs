@@ -129,6 +129,16 @@ fn words<T: std::str::FromStr>(text: &str) -> Vec<T> {
     text.split(' ').filter_map(|word| word.parse().ok()).collect()
 }
 
+/// The challenge of a 401 (RFC 6750 section 3).
+pub fn challenge(refusal: Refusal) -> &'static str {
+    match refusal {
+        // Section 3.1: a request without credentials is told no error.
+        Refusal::MissingToken => "Bearer realm=\"countersign\"",
+        Refusal::InvalidApiKey => "ApiKey",
+        _ => "Bearer error=\"invalid_token\"",
+    }
+}
+
 /// A refusal with its exact status and body; a 401 and a 403 for want of scope say so as RFC 6750 section 3 wants.
 pub fn refusal_response(reason: &Reason, request_id: &str) -> Response<String> {
     let body = serde_json::json!({
@@ -138,16 +148,12 @@ pub fn refusal_response(reason: &Reason, request_id: &str) -> Response<String> {
         "request_id": request_id,
     });
     let mut response = respond(reason.status(), &body);
-    let challenge = match (reason.status(), reason.refusal, &reason.scope) {
-        // RFC 6750 section 3.1: a request without credentials is told no error.
-        (401, Refusal::MissingToken, _) => Some("Bearer realm=\"countersign\"".to_owned()),
-        (_, Refusal::InsufficientScope, Some(scope)) => {
+    let challenge = match (reason.refusal, &reason.scope) {
+        (Refusal::InsufficientScope, Some(scope)) => {
             Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
         }
-        (_, Refusal::InsufficientScope, None) => Some("Bearer error=\"insufficient_scope\"".to_owned()),
-        (401, Refusal::InvalidApiKey, _) => Some("ApiKey".to_owned()),
-        (401, _, _) => Some("Bearer error=\"invalid_token\"".to_owned()),
-        _ => None,
+        (Refusal::InsufficientScope, None) => Some("Bearer error=\"insufficient_scope\"".to_owned()),
+        (refusal, _) => (reason.status() == 401).then(|| challenge(refusal).to_owned()),
     };
     let headers = response.headers_mut();
     if let Some(Ok(challenge)) = challenge.map(|text| HeaderValue::from_str(&text)) {
