@@ -26,7 +26,7 @@ use metadata::public;
 use serde_json::json;
 
 pub use exchange::{API_KEY_TYPE, TOKEN_EXCHANGE};
-pub use metadata::{METADATA_PATHS, RESOURCE_PATH};
+pub use metadata::{METADATA_PATHS, RESOURCE_PATH, resource_of};
 
 /// Where tokens are issued; the second path is that of a system whose clients move in unchanged.
 pub const TOKEN_PATHS: [&str; 2] = ["/oauth/token", "/AuthServer/api/Token"];
@@ -119,13 +119,13 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 let (keyring, catalog) = (gate.keyring.get(now).await?, gate.store.fresh_catalog(now).await?);
                 Ok(public(&metadata::server(&gate.issuer, &keyring, &catalog)))
             }
-            "GET" if path.strip_prefix(RESOURCE_PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) => {
+            "GET" if resource_of(path).is_some() => {
                 report.line.kind = "metadata";
                 let host = match http.request.header("host") {
                     Found::One(host) => Some(host),
                     _ => None,
                 };
-                let rest = path.strip_prefix(RESOURCE_PATH).unwrap_or_default();
+                let rest = resource_of(path).unwrap_or_default();
                 let catalog = gate.store.fresh_catalog(now).await?;
                 let said = metadata::resource(&gate.issuer, host, rest, &catalog);
                 said.map(|said| public(&said)).ok_or_else(|| {

@@ -16,6 +16,11 @@ pub const METADATA_PATHS: [&str; 2] = ["/.well-known/oauth-authorization-server"
 /// What is said of a protected resource (RFC 9728 section 3); the resource's path follows, or the API's name.
 pub const RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
 
+/// What follows [`RESOURCE_PATH`] in a path; `None` if the path is another.
+pub fn resource_of(path: &str) -> Option<&str> {
+    path.strip_prefix(RESOURCE_PATH).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// How long a verifier may keep the keys and the metadata, in seconds.
 const MAX_AGE: &str = "public, max-age=300";
 

@@ -159,8 +159,7 @@ impl Gateway {
         let ours = |paths: &[&str]| paths.contains(&path);
         if ours(&token::TOKEN_PATHS)
             || ours(&token::METADATA_PATHS)
-            || path == token::RESOURCE_PATH
-            || path.starts_with(&format!("{}/", token::RESOURCE_PATH))
+            || token::resource_of(path).is_some()
             || ours(&[token::REVOKE_PATH, token::INTROSPECT_PATH, token::JWKS_PATH])
         {
             return match incoming.lambda_request_v2("auth", None, &[]) {
