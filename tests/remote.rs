@@ -216,6 +216,8 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
     server.answer("/ci/.well-known/openid-configuration", 200, metadata);
     let lost = server.url("/lost").to_string();
     server.answer("/odd", 404, "");
+    server.answer("/broken", 500, "");
+    server.answer("/busy", 429, "");
     let client = |id: &str, name: &str, value: Value| {
         let mut client = json!({"client_id": id, "kind": "multi_tenant"});
         client[name] = value;
@@ -227,6 +229,8 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
             client("app", "jwks_uri", json!(server.url("/keys").as_str())),
             client("dark", "jwks_uri", json!(server.url("/never").as_str())),
             client("odd", "jwks_uri", json!(server.url("/odd").as_str())),
+            client("broken", "jwks_uri", json!(server.url("/broken").as_str())),
+            client("busy", "jwks_uri", json!(server.url("/busy").as_str())),
             client("lost", "workload_identities", json!([{"issuer": lost, "subject": "main"}])),
             client("build", "workload_identities", json!([{"issuer": issuer, "subject": "main"}])),
         ],
@@ -241,6 +245,8 @@ async fn a_client_publishes_its_keys_and_an_issuer_its_own() {
         ("a stranger's of the same name", signed(&stranger, "JWT", &claims("app", "app")), "app", 401),
         ("of a client whose address does not answer", signed(&own.0, "JWT", &claims("dark", "dark")), "dark", 503),
         ("of one whose address answers with something else", signed(&own.0, "JWT", &claims("odd", "odd")), "odd", 401),
+        ("of one whose address is out of order", signed(&own.0, "JWT", &claims("broken", "broken")), "broken", 503),
+        ("of one whose address is too busy", signed(&own.0, "JWT", &claims("busy", "busy")), "busy", 503),
         ("a workload of an issuer that does not answer", signed(&ci.0, "JWT", &claims(&lost, "main")), "lost", 503),
         ("a workload's token", signed(&ci.0, "JWT", &claims(&issuer, "main")), "build", 200),
         ("another workload's", signed(&ci.0, "JWT", &claims(&issuer, "other")), "build", 401),

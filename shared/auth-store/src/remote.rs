@@ -58,7 +58,7 @@ type Keys = (Timestamp, Arc<Vec<VerifyingKey>>);
 /// Why keys are not to be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// There is no answer; whose doing that is, nobody can tell.
+    /// There is no answer, or that of a server out of order; whose doing that is, nobody can tell.
     #[error("{0}")]
     Broken(String),
     /// There is one, and it is no JWK set; or no such answer may be asked for.
@@ -191,9 +191,12 @@ impl Remote {
         }
         request.headers_mut().insert("accept", "application/json");
         let answer = connector.call(request).await.map_err(|error| not_connected(&error))?;
-        // A redirect is an answer like any other that is not 200: nobody follows it.
-        if answer.status().as_u16() != 200 {
-            return wrong("not answered with 200");
+        match answer.status().as_u16() {
+            200 => {}
+            // Out of order, or too busy: that may be over the next time.
+            429 | 500.. => return Err(broken("not answered with 200")),
+            // A redirect is an answer like any other that is not 200: nobody follows it.
+            _ => return wrong("not answered with 200"),
         }
         bounded(answer.into_body()).await
     }
