@@ -312,6 +312,10 @@ async fn nobody_hands_out_what_they_do_not_have() {
     let token = token_of(&dev, "helper", pack["client_secret"].as_str().unwrap()).await;
     let helper = Desk { dev: &dev, token: token.json["access_token"].as_str().unwrap().to_owned() };
     let approver = Desk::of(&dev, "acme-approver").await;
+    // Not approved yet, but there is a grant to come.
+    let awaited = json!({"client_id": "awaited", "name": "Awaited", "contacts": partner("x")["contacts"],
+        "apis": ["admin"], "kind": "single_tenant", "tenant": "acme", "scopes": ["grants:approve"]});
+    operator.done("POST", "/admin/clients", awaited).await;
     let mut mighty = register.clone();
     mighty["client_id"] = json!("mighty");
     mighty["roles"] = json!(["operator"]);
@@ -359,6 +363,22 @@ async fn nobody_hands_out_what_they_do_not_have() {
             &helper,
             "POST",
             "/admin/clients/acme-approver/secrets/rotate",
+            Value::Null,
+            403,
+        ),
+        (
+            "the secret that a tenant's approver would have in another environment",
+            &helper,
+            "POST",
+            "/admin/clients/acme-approver/promote",
+            Value::Null,
+            403,
+        ),
+        (
+            "the first secret of a client that asks for more",
+            &helper,
+            "POST",
+            "/admin/clients/awaited/approve",
             Value::Null,
             403,
         ),
@@ -529,6 +549,16 @@ async fn a_named_request_counts_once_and_its_answer_is_not_lost() {
     let labelled = listed["keys"].as_array().unwrap().iter().filter(|k| k["label"] == "ci").count();
     assert_eq!(labelled, 3, "one, two, race");
     assert!(!listed.to_string().contains(first.json["key"].as_str().unwrap()), "lists hold no key");
+    // A password is no part of what is remembered of a request: a digest of it could be guessed fast.
+    let customer = async |password: &'static str, username: &'static str| {
+        let body = json!({"username": username, "password": password, "customer_id": "C-9"});
+        operator.with("POST", "/admin/tenants/acme/customers", &[("Idempotency-Key", "customer")], body).await
+    };
+    let made = customer("a long passphrase of the first", "ann-2").await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(customer("another long passphrase", "ann-2").await.json, made.json);
+    assert_eq!(customer("another long passphrase", "bob-2").await.outcome(), (409, -43));
+
     for (sentence, name) in [("empty", ""), ("too long", "x".repeat(256).as_str())] {
         let answer = operator.with("POST", path, &[("Idempotency-Key", name)], body.clone()).await;
         assert_eq!(answer.status, 400, "{sentence}: {}", answer.text);

@@ -235,7 +235,7 @@ impl Office<'_> {
     ) -> Step<Draft> {
         let was = self.client(&asked.client_id).await?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        self.may_hand_out(&was.client.roles, &catalog)?;
+        self.may_speak_for(&was.client, &catalog).await?;
         let sponsor = match was.chain() {
             Some(tenant) => self.one::<Grant>(&Key::grant(&asked.client_id, &tenant)).await?,
             None => None,
@@ -333,7 +333,7 @@ impl Office<'_> {
         let was = self.client(&asked.client_id).await?;
         self.matches(given, was.version)?;
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        self.may_hand_out(&was.client.roles, &catalog)?;
+        self.may_speak_for(&was.client, &catalog).await?;
         let before: Option<There<Client>> = match &was.client.promoted_to {
             Some(to) => self.one(&Key::client(to)).await?,
             None => None,
