@@ -203,6 +203,13 @@ async fn it_is_asked_as_seldom_as_can_be() {
     assert_eq!(server.asked("/keys"), 5);
     publish("k3");
     assert_eq!(found("k3", 310 + 3610).await, Ok(true), "in order again");
+    let asked = server.asked("/keys");
+    server.answer("/keys", 404, "");
+    assert_eq!(found("k3", 310 + 3620).await, Ok(true), "whose keys are known need not be asked");
+    let taken = |at: i64| found("k3", at);
+    assert!(matches!(taken(310 + 3910).await, Err(Missing::Wrong(_))), "keys that were taken away are gone");
+    assert!(matches!(taken(310 + 3915).await, Err(Missing::Wrong(_))), "and stay so");
+    assert_eq!(server.asked("/keys"), asked + 1, "without asking again at once");
 }
 
 #[tokio::test]

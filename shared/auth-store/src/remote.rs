@@ -48,8 +48,8 @@ pub enum KeysOf<'a> {
 #[derive(Default)]
 struct Kept {
     keys: RwLock<Option<Keys>>,
-    /// When it was last asked. Whoever asks holds it, so that nobody else does.
-    tried: Mutex<Option<Timestamp>>,
+    /// When it was last asked, and why in vain if it was. Whoever asks holds it, so that nobody else does.
+    tried: Mutex<Option<(Timestamp, Option<Missing>)>>,
 }
 
 /// When they were read, and what they are.
@@ -128,22 +128,33 @@ impl Remote {
         }
         // Whoever comes while it is fetched waits for that.
         let mut tried = kept.tried.lock().await;
-        let just_tried = tried.is_some_and(|at| within(at, PAUSE_SECONDS));
-        match have(FRESH_SECONDS) {
-            Some(keys) if just_tried || wanted(&keys) => return Ok(keys),
-            None if just_tried => return have(STALE_SECONDS).ok_or_else(|| broken("it was just asked for in vain")),
+        let just_tried =
+            tried.as_ref().filter(|(at, _)| within(*at, PAUSE_SECONDS)).map(|(_, missing)| missing.clone());
+        match (have(FRESH_SECONDS), just_tried) {
+            (Some(keys), just_tried) if just_tried.is_some() || wanted(&keys) => return Ok(keys),
+            (None, Some(Some(missing))) => return have(STALE_SECONDS).ok_or(missing),
             _ => {}
         }
-        *tried = Some(now);
-        match Box::pin(self.fetch_keys(of)).await {
+        // Until there is an answer, and if nobody waits for it.
+        *tried = Some((now, Some(broken("it was just asked for"))));
+        let fetched = Box::pin(self.fetch_keys(of)).await.map(Arc::new);
+        *tried = Some((now, fetched.as_ref().err().cloned()));
+        let keep = |keys: Option<Keys>| {
+            if let Ok(mut kept) = kept.keys.write() {
+                *kept = keys;
+            }
+        };
+        match fetched {
             Ok(keys) => {
-                let keys = Arc::new(keys);
-                if let Ok(mut kept) = kept.keys.write() {
-                    *kept = Some((now, Arc::clone(&keys)));
-                }
+                keep(Some((now, Arc::clone(&keys))));
                 Ok(keys)
             }
-            Err(missing) => have(STALE_SECONDS).ok_or(missing),
+            // Whoever takes keys away means it.
+            Err(missing @ Missing::Wrong(_)) => {
+                keep(None);
+                Err(missing)
+            }
+            Err(missing @ Missing::Broken(_)) => have(STALE_SECONDS).ok_or(missing),
         }
     }
 
