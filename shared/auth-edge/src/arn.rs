@@ -38,6 +38,8 @@ impl MethodArn {
         }
         let (method, path) = match (method, path) {
             ("$connect", None) => ("$connect", "/$connect".to_owned()),
+            // The path of a WebSocket's ARN, which would be written as one.
+            (_, Some("$connect")) => return None,
             (method, Some(path)) if method_ok => (method, format!("/{path}")),
             _ => return None,
         };
@@ -90,6 +92,7 @@ mod tests {
             ("a star for an API", "arn:aws:execute-api:eu-west-1:1:*/s/GET/x", None),
             ("a star for a verb", "arn:aws:execute-api:eu-west-1:1:a/s/*/x", None),
             ("cut short", "arn:aws:execute-api:eu-west-1:1:a", None),
+            ("a WebSocket's path after a verb", "arn:aws:execute-api:eu-west-1:1:a/s/GET/$connect", None),
             ("no path", "arn:aws:execute-api:eu-west-1:1:a/s/GET", None),
             ("another service", "arn:aws:lambda:eu-west-1:1:a/s/GET/x", None),
         ];
