@@ -25,7 +25,7 @@ const ATTEMPTS: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(800);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(500);
-const OPERATION: Duration = Duration::from_millis(2500);
+pub(crate) const OPERATION: Duration = Duration::from_millis(2500);
 
 /// With the built-in certificates, or those of another file (PEM).
 fn tls(bundle: Option<String>) -> Result<tls::TlsContext, Fault> {

@@ -1,7 +1,7 @@
 //! The table: reads that decide, and the writes that local and tests share with administration.
 
 use crate::Fault;
-use crate::aws::Aws;
+use crate::aws::{Aws, OPERATION};
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
@@ -23,6 +23,7 @@ use moka::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 
@@ -35,8 +36,8 @@ const USE_NOTED_SECONDS: i64 = 60;
 /// How often the version of the catalog is raised, if others raise it as well.
 const BUMP_TRIES: u32 = 8;
 
-/// How often a batch that came back in part is asked again.
-const BATCH_TRIES: u32 = 4;
+/// Milliseconds before each try of a batch that came back in part, half of them more or less.
+const BATCH_PAUSES: [u64; 4] = [0, 20, 60, 180];
 
 /// The most that BatchWriteItem takes, and how many of them are under way at once.
 const BATCH: usize = 25;
@@ -340,6 +341,11 @@ impl Store {
     }
 
     pub(crate) async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
+        let whole = tokio::time::timeout(OPERATION, self.batch_get_whole(keys)).await;
+        whole.unwrap_or_else(|_| Err(Fault::new("DynamoDB BatchGetItem: came back in part until the time was over")))
+    }
+
+    async fn batch_get_whole(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
         let mut items = HashMap::new();
         let mut asked = KeysAndAttributes::builder().consistent_read(true);
         for key in keys {
@@ -347,7 +353,8 @@ impl Store {
         }
         let build = |e| Fault::new(format!("DynamoDB BatchGetItem: {e}"));
         let mut rest = HashMap::from([(self.table.clone(), asked.build().map_err(build)?)]);
-        for _ in 0..BATCH_TRIES {
+        for pause in BATCH_PAUSES {
+            wait_about(pause).await?;
             // Boxed: the SDK's futures are deep, and would be part of every future above.
             let answer = Box::pin(self.client.batch_get_item().set_request_items(Some(rest)).send()).await;
             let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchGetItem: {}", kind(&e))))?;
@@ -658,6 +665,15 @@ pub(crate) fn catalog_versions(version: u64) -> impl Iterator<Item = Item> {
     })
 }
 
+/// Waits for half to one and a half of so many milliseconds: not all try again at once that were turned away at once.
+async fn wait_about(pause: u64) -> Result<(), Fault> {
+    if pause > 0 {
+        let [jitter] = random()?;
+        tokio::time::sleep(Duration::from_millis(pause * (128 + u64::from(jitter)) / 256)).await;
+    }
+    Ok(())
+}
+
 async fn write_batch(
     client: aws_sdk_dynamodb::Client,
     table: String,
@@ -665,7 +681,8 @@ async fn write_batch(
 ) -> Result<usize, Fault> {
     let count = requests.len();
     let mut rest = HashMap::from([(table, requests)]);
-    for _ in 0..BATCH_TRIES {
+    for pause in BATCH_PAUSES {
+        wait_about(pause).await?;
         let answer = client.batch_write_item().set_request_items(Some(rest)).send().await;
         let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchWriteItem: {}", kind(&e))))?;
         rest = answer.unprocessed_items.unwrap_or_default();
