@@ -17,6 +17,8 @@ mod corpus;
 mod documented;
 mod engines;
 mod events;
+mod faults;
+mod fuzzed;
 mod gateway;
 mod harness;
 mod matrix;

@@ -1,9 +1,12 @@
-//! Stands between a function and a store: writes down what is asked, and loses answers when told to.
+//! Stands between a function and a store: writes down what is asked, and loses or spoils answers when told to.
 
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Longer than a store is waited for.
+const LATE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// One call: what stands in `X-Amz-Target`, and the input.
 #[derive(Debug, Clone)]
@@ -23,6 +26,23 @@ pub(crate) enum Loss {
     OneAnswer,
 }
 
+/// How an answer is spoiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spoilt {
+    /// Not done, and told so: status, and the kind of error.
+    Refused(u16, &'static str),
+    /// Done, and half of the answer arrives.
+    Half,
+    /// The connection is reset.
+    Reset,
+    /// Something that is no answer of such a store.
+    Nonsense,
+    /// Nothing is done, and nobody is told.
+    Silence,
+    /// Done, and told when nobody waits any more.
+    Late,
+}
+
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,
@@ -30,6 +50,8 @@ struct State {
     lost: bool,
     /// After so many calls, the next is lost; and, but for [`Loss::OneAnswer`], none arrives after it.
     faulty_after: Option<(usize, Loss)>,
+    /// So many answers are spoiled.
+    spoilt: Option<(usize, Spoilt)>,
 }
 
 /// A proxy on loopback, until its runtime ends.
@@ -59,6 +81,11 @@ impl Proxy {
         let was_lost = std::mem::take(&mut state.lost);
         state.faulty_after = calls;
         was_lost
+    }
+
+    /// From now on, so many answers are spoiled; none, if not given.
+    pub(crate) fn spoil(&self, answers: Option<(usize, Spoilt)>) {
+        self.state.lock().unwrap().spoilt = answers;
     }
 
     /// What was asked since this was last asked.
@@ -95,9 +122,16 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
         target: header("x-amz-target").unwrap_or_default(),
         input: serde_json::from_slice(&request[body_at..]).unwrap_or_default(),
     };
-    let loss = {
+    let (loss, spoilt) = {
         let mut state = state.lock().unwrap();
         state.calls.push(call);
+        let spoilt = match &mut state.spoilt {
+            Some((left, how)) if *left > 0 => {
+                *left -= 1;
+                Some(*how)
+            }
+            _ => None,
+        };
         let loss = match &mut state.faulty_after {
             None => None,
             Some((0, Loss::OneAnswer)) => state.faulty_after.take().map(|(_, loss)| loss),
@@ -108,8 +142,29 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
             }
         };
         state.lost |= loss.is_some();
-        loss
+        (loss, spoilt)
     };
+    let plain = |status: u16, body: String| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status} Spoilt\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
+        )
+    };
+    match spoilt {
+        Some(Spoilt::Refused(status, kind)) => {
+            let body = serde_json::json!({"__type": kind, "message": "no"}).to_string();
+            return stream.write_all(plain(status, body).as_bytes()).await.ok();
+        }
+        Some(Spoilt::Nonsense) => return stream.write_all(plain(200, "<html>".into()).as_bytes()).await.ok(),
+        Some(Spoilt::Reset) => return stream.set_zero_linger().ok(),
+        Some(Spoilt::Silence) => {
+            // Until the caller hangs up.
+            while stream.read_buf(&mut request).await.ok()? > 0 {}
+            return None;
+        }
+        Some(Spoilt::Half | Spoilt::Late) | None => {}
+    }
     if loss == Some(Loss::Call) {
         return None;
     }
@@ -120,6 +175,14 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
     server.write_all(&request[body_at..]).await.ok()?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await.ok()?;
+    if spoilt == Some(Spoilt::Half) {
+        answer.truncate(answer.len() * 2 / 3);
+        return stream.write_all(&answer).await.ok();
+    }
+    if spoilt == Some(Spoilt::Late) {
+        // The caller hangs up first.
+        let _ = tokio::time::timeout(LATE, stream.read_buf(&mut request)).await;
+    }
     if loss.is_none() {
         // One connection a call, for the caller as well.
         let end = answer.windows(2).position(|w| w == b"\r\n")?;

@@ -1,0 +1,167 @@
+//! A store that delays, drops, resets, throttles, breaks off or talks nonsense: what becomes of a request then.
+
+use crate::events::cases;
+use crate::harness::Dev;
+use crate::proxy::{Proxy, Spoilt};
+use auth_core::audit::{AuditLine, Outcome};
+use auth_core::settings::Settings;
+use auth_edge::authorizer::Failure;
+use auth_edge::report::Sink;
+use auth_store::aws::Aws;
+use auth_store::gate::Gate;
+use serde_json::Value;
+use std::sync::Mutex;
+
+/// More answers than anybody waits for.
+const ALWAYS: usize = usize::MAX;
+
+/// What a store may do to its callers.
+const SPOILT: [(&str, Spoilt); 12] = [
+    ("throttled by the table", Spoilt::Refused(400, "ProvisionedThroughputExceededException")),
+    ("throttled by the service", Spoilt::Refused(400, "ThrottlingException")),
+    ("too many requests", Spoilt::Refused(429, "RequestLimitExceeded")),
+    ("out of order", Spoilt::Refused(500, "InternalServerError")),
+    ("away for a moment", Spoilt::Refused(503, "ServiceUnavailable")),
+    ("not allowed", Spoilt::Refused(400, "AccessDeniedException")),
+    ("not there", Spoilt::Refused(400, "ResourceNotFoundException")),
+    ("an answer that breaks off", Spoilt::Half),
+    ("a connection that is reset", Spoilt::Reset),
+    ("an answer that is none", Spoilt::Nonsense),
+    ("silence", Spoilt::Silence),
+    ("an answer that comes too late", Spoilt::Late),
+];
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<AuditLine>>);
+
+impl Sink for Lines {
+    fn write(&self, line: &AuditLine) {
+        self.0.lock().unwrap().push(line.clone());
+    }
+}
+
+/// A process of the functions, whose ways to table and secret lead through proxies.
+struct Process {
+    gate: Gate,
+    settings: Settings,
+}
+
+struct Place {
+    dev: Dev,
+    table: Proxy,
+    secrets: Proxy,
+    bearer: Value,
+    key: Value,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let dev = Dev::demo();
+        let at = |name: &str| dev.ready[name].as_str().unwrap().to_owned();
+        let table = Proxy::start(&at("dynamodb_endpoint")).await;
+        let secrets = Proxy::start(&at("secretsmanager_endpoint")).await;
+        let all = cases(&dev);
+        let event = |name: &str| serde_json::from_str(&all.iter().find(|c| c.name == name).unwrap().text).unwrap();
+        let bearer = event("jwt-authorizer.rest-token.allowed");
+        let key = event("api-key-authorizer.rest-request.allowed");
+        Self { dev, table, secrets, bearer, key }
+    }
+
+    fn process(&self) -> Process {
+        let variables = self.dev.variables();
+        let read = |name: &str| match name {
+            "AWS_ENDPOINT_URL_DYNAMODB" => Some(self.table.url.clone()),
+            "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some(self.secrets.url.clone()),
+            _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
+        };
+        let settings = Settings::read(read).unwrap();
+        Process { gate: Gate::new(&Aws::read(read).unwrap(), &settings), settings }
+    }
+}
+
+impl Process {
+    /// What both authorizers say to a good credential: allowed, or broken. Nothing else may come of a fault.
+    async fn allows(&self, place: &Place, sentence: &str) -> bool {
+        let lines = Lines::default();
+        let answers = [
+            jwt_authorizer::handle(&self.gate, &self.settings, &lines, &place.bearer, "id").await,
+            api_key_authorizer::handle(&self.gate, &self.settings, &lines, &place.key, "id").await,
+        ];
+        let allowed = answers.map(|answer| match answer {
+            Ok(reply) => {
+                let reply = reply.to_value();
+                let effects: Vec<&Value> =
+                    reply["policyDocument"]["Statement"].as_array().unwrap().iter().map(|s| &s["Effect"]).collect();
+                assert!(effects.contains(&&Value::from("Allow")), "{sentence}: {reply}");
+                true
+            }
+            Err(Failure::Unavailable) => false,
+            Err(Failure::Unauthorized) => panic!("{sentence}: 401 for a fault of ours"),
+        });
+        assert_eq!(allowed[0], allowed[1], "{sentence}: of a token and of a key alike");
+        for line in lines.0.into_inner().unwrap() {
+            assert_eq!(line.outcome, if allowed[0] { Outcome::Allowed } else { Outcome::Broken }, "{sentence}");
+        }
+        allowed[0]
+    }
+}
+
+/// A fault is never an Allow and never a 401; a call is tried three times at most; and when the store is well again, so
+/// is the process.
+#[tokio::test]
+async fn a_table_that_is_ill_refuses_nobody_and_lets_nobody_in() {
+    let place = Place::new().await;
+    let process = place.process();
+    assert!(process.allows(&place, "all is well").await);
+    for (sentence, spoilt) in SPOILT {
+        place.table.spoil(Some((ALWAYS, spoilt)));
+        place.table.take_calls();
+        assert!(!process.allows(&place, sentence).await, "{sentence}");
+        let calls = place.table.take_calls().len();
+        assert!((2..=6).contains(&calls), "{sentence}: {calls} calls for two decisions");
+        place.table.spoil(None);
+        assert!(process.allows(&place, sentence).await, "{sentence}: well again, and served without a restart");
+    }
+}
+
+/// What happens once is made up for by trying again; but for what no other try would change.
+#[tokio::test]
+async fn a_fault_that_passes_is_not_seen() {
+    let place = Place::new().await;
+    let process = place.process();
+    assert!(process.allows(&place, "all is well").await);
+    for (sentence, spoilt) in SPOILT {
+        let passes = !matches!(spoilt, Spoilt::Refused(_, "AccessDeniedException" | "ResourceNotFoundException"));
+        if passes && spoilt != Spoilt::Nonsense {
+            place.table.spoil(Some((1, spoilt)));
+            assert!(process.allows(&place, sentence).await, "{sentence}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_store_that_is_ill_keeps_a_process_from_starting_and_no_other_from_working() {
+    let place = Place::new().await;
+    let warm = place.process();
+    assert!(warm.allows(&place, "all is well").await);
+    for (sentence, spoilt) in SPOILT {
+        place.secrets.spoil(Some((ALWAYS, spoilt)));
+        let cold = place.process();
+        assert!(!cold.allows(&place, sentence).await, "{sentence}: without a keyring nothing is decided");
+        assert!(warm.allows(&place, sentence).await, "{sentence}: who has read it goes on");
+        place.secrets.spoil(None);
+        assert!(cold.allows(&place, sentence).await, "{sentence}: well again, and served without a restart");
+    }
+}
+
+/// The stores close what has been idle; a process that was frozen meanwhile finds out when it writes.
+#[tokio::test]
+async fn a_connection_that_died_while_nobody_looked_costs_one_more_try() {
+    let place = Place::new().await;
+    let process = place.process();
+    assert!(process.allows(&place, "all is well").await);
+    place.table.spoil(Some((1, Spoilt::Reset)));
+    place.table.take_calls();
+    assert!(process.allows(&place, "reset").await);
+    assert_eq!(place.table.take_calls().len(), 3, "two decisions, and one try more");
+}
