@@ -33,3 +33,4 @@ mod seed;
 mod standards;
 mod store;
 mod template;
+mod trips;

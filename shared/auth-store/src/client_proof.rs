@@ -7,7 +7,7 @@ use crate::store::{Fetched, Wanted};
 use auth_core::audit::AuditLine;
 use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
 use auth_core::client_authentication::{OneUse, UnverifiedAssertion, UnverifiedClient};
-use auth_core::ids::{ClientId, TenantId};
+use auth_core::ids::{ClientId, ClientKind, TenantId};
 use auth_core::issue::usable;
 use auth_core::jwk::{VerifyingKey, registered};
 use auth_core::keyring::Keyring;
@@ -39,7 +39,7 @@ pub struct NotProven {
 /// Where a request comes from, and what else is wanted of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
-    /// Fetched beside.
+    /// Fetched beside; where there is none, the client's own, if this process has seen it.
     pub tenant: Option<&'a TenantId>,
     /// The caller's address.
     pub address: &'a str,
@@ -77,7 +77,12 @@ impl Gate {
             }
         };
         match tried {
-            Ok(proven) => Ok(Ok(proven)),
+            Ok(proven) => {
+                if let (ClientKind::SingleTenant, Some(own)) = (proven.client.kind, &proven.client.tenant) {
+                    self.store.bind(&own_tenant(&proven.client.client_id), &proven.client.client_id, own);
+                }
+                Ok(Ok(proven))
+            }
             Err((why, fetched)) => {
                 let wait = fetched.and_then(|have| wait_seconds(&attempts, &have.failures, now));
                 self.store.count_attempts(&attempts, 1, now).await?;
@@ -242,9 +247,16 @@ impl Gate {
         attempts: &[Attempts],
         now: Timestamp,
     ) -> Result<Fetched, Fault> {
-        let wanted = Wanted { client: Some(client), tenant: asking.tenant, attempts, ..Wanted::default() };
+        let own = self.store.binding(&own_tenant(client)).map(|(_, own)| own);
+        let tenant = asking.tenant.or(own.as_ref());
+        let wanted = Wanted { client: Some(client), tenant, attempts, alike: true, ..Wanted::default() };
         self.store.fetch(wanted, now).await
     }
+}
+
+/// The name under which the tenant of a `single_tenant` client is kept.
+pub(crate) fn own_tenant(client: &ClientId) -> String {
+    format!("client {client}")
 }
 
 /// Checks a signature by keys of ours that can never have made it, where there are none to check it by.

@@ -3,6 +3,7 @@
 
 use crate::Fault;
 use crate::aws::Aws;
+use crate::client_proof::own_tenant;
 use crate::keyring::KeyringSource;
 use crate::remote::{Reach, Remote};
 use crate::store::{Fetched, Freshness, Store, Wanted};
@@ -240,7 +241,7 @@ impl Gate {
     ) -> Result<Result<Rights, Reason>, Fault> {
         let client_id = token.unverified_client_id().clone();
         let catalog = self.store.catalog().await?;
-        let hint = format!("client {client_id}");
+        let hint = own_tenant(&client_id);
         let named = token.unverified_tenant().cloned();
         let mut tenant = named
             .clone()

@@ -32,6 +32,10 @@ impl Key {
     pub(crate) fn grant(client: &ClientId, tenant: &TenantId) -> Self {
         Self::new(format!("CLIENT#{client}"), format!("GRANT#{tenant}"))
     }
+    /// What is never there: read in the place of a tenant and a grant.
+    pub(crate) fn nothing_of(client: &ClientId) -> [Self; 2] {
+        ["NO-TENANT", "NO-GRANT"].map(|sk| Self::new(format!("CLIENT#{client}"), sk))
+    }
     pub(crate) fn api_key(digest: &Digest) -> Self {
         Self::new(format!("KEY#{}", digest.as_str()), "KEY")
     }

@@ -1,0 +1,60 @@
+//! How often the table is asked for a token, and for how much.
+
+use crate::events::cases;
+use crate::harness::Dev;
+use crate::proxy::{Call, Proxy};
+use auth_core::settings::Settings;
+use auth_edge::report::Stdout;
+use auth_store::aws::Aws;
+use auth_store::gate::Gate;
+use serde_json::Value;
+
+/// The operation, and how many items it reads.
+fn trip(call: Call) -> (String, usize) {
+    let tables = call.input["RequestItems"].as_object().into_iter().flatten();
+    let keys = tables.filter_map(|(_, table)| table["Keys"].as_array()).map(Vec::len).sum();
+    (call.target.trim_start_matches("DynamoDB_20120810.").to_owned(), keys)
+}
+
+#[tokio::test]
+async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_known() {
+    let dev = Dev::demo();
+    let proxy = Proxy::start(dev.ready["dynamodb_endpoint"].as_str().unwrap()).await;
+    let variables = dev.variables();
+    let read = |name: &str| match name {
+        "AWS_ENDPOINT_URL_DYNAMODB" => Some(proxy.url.clone()),
+        _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
+    };
+    let gate = Gate::new(&Aws::read(read).unwrap(), &Settings::read(read).unwrap());
+    let event = cases(&dev).into_iter().find(|case| case.name == "token.http-api-2.form.allowed").unwrap();
+    let event: Value = serde_json::from_str(&event.text).unwrap();
+    let ask = async |client: &str, secret: &str, more: &str| {
+        let mut event = event.clone();
+        let body = format!("grant_type=client_credentials&client_id={client}&client_secret={secret}{more}");
+        event["body"] = body.into();
+        event["isBase64Encoded"] = false.into();
+        event["headers"].as_object_mut().unwrap().retain(|name, _| !name.eq_ignore_ascii_case("authorization"));
+        let event = serde_json::from_value(event).unwrap();
+        let status = token::handle(&gate, &Stdout, event, "id").await.status().as_u16();
+        let trips: Vec<(String, usize)> = proxy.take_calls().into_iter().map(trip).collect();
+        (status, trips)
+    };
+    let of = |client: &str| (client.to_owned(), dev.secret(client));
+    let ((single, single_secret), (dynamic, dynamic_secret)) = (of("portfolio-partner"), of("gains-multi"));
+    let get = |keys: usize| ("BatchGetItem".to_owned(), keys);
+
+    // The first of a process reads the APIs as well.
+    ask(&dynamic, &dynamic_secret, "&tpl=acme").await;
+    let (status, trips) = ask(&single, &single_secret, "").await;
+    assert_eq!((status, trips.len()), (200, 2), "whose tenant is not known yet: {trips:?}");
+    let (status, trips) = ask(&single, &single_secret, "").await;
+    assert_eq!((status, &trips[..]), (200, &[get(6)][..]), "client, tenant, grant, version, two counters");
+    let (status, trips) = ask(&dynamic, &dynamic_secret, "&tpl=acme").await;
+    assert_eq!((status, &trips[..]), (200, &[get(6)][..]), "the tenant is named");
+
+    let known = ask(&single, "wrong", "").await;
+    assert_eq!((known.0, &known.1[0]), (401, &get(6)));
+    for (sentence, client) in [("not known to the process", "gains-reader"), ("nobody's", "nobody-at-all")] {
+        assert_eq!(ask(client, "wrong", "").await, known, "a client that is {sentence} takes as long");
+    }
+}
