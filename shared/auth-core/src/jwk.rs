@@ -354,7 +354,28 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyRefused> {
     if e.len() > 4 || e.first() == Some(&0) || exponent < 3 || exponent % 2 == 0 {
         return refused("e: an odd exponent from 3, of 32 bits at most");
     }
+    if is_of_a_broken_generator(n) {
+        return refused("n: made by a generator whose moduli can be divided (CVE-2017-15361)");
+    }
     Ok(())
+}
+
+/// Whether a modulus has the mark of Infineon's generator (ROCA): modulo each of the first odd primes it is a power of
+/// 65,537, which a modulus of another generator is by no chance that counts.
+fn is_of_a_broken_generator(n: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107,
+        109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.into_iter().all(|prime| {
+        let rest = n.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let mut powers = (0..prime).scan(1, |power, _| {
+            let now = *power;
+            *power = now * 65_537 % prime;
+            Some(now)
+        });
+        powers.any(|power| power == rest)
+    })
 }
 
 fn check_ed25519(x: &[u8]) -> Result<(), KeyRefused> {

@@ -29,3 +29,5 @@ pub mod secret;
 pub mod settings;
 pub mod time;
 pub mod token;
+#[cfg(test)]
+mod wycheproof;
