@@ -1,8 +1,8 @@
-//! What docs/standards.md names is there: tests, rows of the corpora, events, files.
+//! What docs/standards.md and SECURITY.md name is there: tests, rows of the corpora, events, files.
 
 use std::path::{Path, PathBuf};
 
-const STANDARDS: &str = include_str!("../docs/standards.md");
+const DOCUMENTS: [&str; 2] = [include_str!("../docs/standards.md"), include_str!("../SECURITY.md")];
 
 fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -10,7 +10,7 @@ fn top() -> PathBuf {
 
 /// All that stands between backquotes.
 fn names() -> impl Iterator<Item = &'static str> {
-    STANDARDS.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+    DOCUMENTS.into_iter().flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
