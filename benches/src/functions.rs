@@ -3,7 +3,7 @@
 
 use crate::http::Client;
 use crate::record::{self, Dev, ISSUER, event, event_with_token, token_request};
-use crate::runtime::{Cold, Event, Function, Start, Warm};
+use crate::runtime::{Cold, Event, Events, Function, Start, Warm, rotation};
 use crate::store::{Recorded, Store};
 use crate::{figures, process};
 use serde_json::{Value, json};
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
 struct Target {
     name: String,
     start: Start,
-    events: Arc<[Event]>,
+    events: Events,
     binary: Option<PathBuf>,
     table_calls: Option<Arc<AtomicU64>>,
     /// Fewer invocations for slow peers.
@@ -137,7 +137,7 @@ fn targets(
     let function = |binary: &str, name: String, variables: Vec<(String, String)>, events: Vec<Event>| Target {
         name,
         start: Start { command: vec![folder.join(binary).display().to_string()], variables },
-        events: events.into(),
+        events: rotation(events),
         binary: Some(folder.join(binary)),
         table_calls: None,
         share: 1,
@@ -238,12 +238,7 @@ fn targets(
 
 /// The keys that sign, as a set that the floors read; the HMAC key with its secret, for there is no other.
 fn signing_keys(recorded: &Recorded) -> Value {
-    let text = recorded.secret.get("SecretString").and_then(Value::as_str).unwrap_or_default();
-    let document: Value = serde_json::from_str(text).unwrap_or_default();
-    let keys = document.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
-    let current = keys.into_iter().filter(|key| key.get("state").is_some_and(|state| state == "current"));
-    let public = current.filter_map(|key| {
-        let mut jwk = key.get("jwk")?.clone();
+    let public = recorded.keys().into_iter().filter_map(|mut jwk| {
         for private in ["d", "p", "q", "dp", "dq", "qi"] {
             jwk.as_object_mut()?.remove(private);
         }
@@ -277,7 +272,7 @@ fn peers(folder: &Path, tokens: &BTreeMap<&str, Vec<String>>) -> Result<Vec<Targ
         all.push(Target {
             name: format!("{name} {algorithm}"),
             start: Start { command: command.filter_map(Value::as_str).map(str::to_owned).collect(), variables },
-            events: events.into(),
+            events: rotation(events),
             binary: None,
             table_calls: None,
             share: 2,

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 mod figures;
+mod flat;
 mod functions;
 mod http;
 mod process;
@@ -12,6 +13,7 @@ mod record;
 mod runtime;
 mod simulate;
 mod store;
+mod tokens;
 
 use clap::Parser;
 
@@ -20,6 +22,10 @@ use clap::Parser;
 enum Command {
     /// The functions under a Runtime API: starts, warm invocations, memory, calls to the table.
     Functions(functions::Arguments),
+    /// What must not grow: a decision with many clients and grants, and memory under tokens that nobody issued.
+    Flat(flat::Arguments),
+    /// Tokens a second of `dev`, beside `oidc-provider`.
+    Tokens(tokens::Arguments),
     /// What to expect at which size, and at which settings.
     Simulate {
         /// `--help` says which.
@@ -31,6 +37,8 @@ enum Command {
 fn main() -> std::process::ExitCode {
     let done = match Command::parse() {
         Command::Functions(arguments) => functions::run(&arguments),
+        Command::Flat(arguments) => flat::run(&arguments),
+        Command::Tokens(arguments) => tokens::run(&arguments),
         Command::Simulate { arguments } => simulate::run(&arguments),
     };
     match done {

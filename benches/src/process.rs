@@ -15,6 +15,11 @@ pub(crate) fn peak_mib(pid: u32) -> f64 {
     line(pid, "VmHWM:")
 }
 
+/// The memory that is resident now, in MiB.
+pub(crate) fn now_mib(pid: u32) -> f64 {
+    line(pid, "VmRSS:")
+}
+
 fn line(pid: u32, name: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name));

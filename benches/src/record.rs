@@ -69,10 +69,15 @@ impl Dev {
         Ok(Self { child, address, ready })
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A token of the benchmark's client for one of its APIs.
     pub(crate) fn token(&self, client: &mut Client, api: &str) -> Result<String, String> {
         let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
-        let body = form(api);
+        let body = token_form(api);
         let (_, answer) = client.ask("POST", "/oauth/token", headers, body.as_bytes()).ok_or("dev does not answer")?;
         let answer: Value = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
         match answer.get("access_token").and_then(Value::as_str) {
@@ -165,7 +170,7 @@ pub(crate) fn event(path: &str, resource: &str, headers: Value, expected: &[(&st
 }
 
 /// What the client of `seed.json` asks for a token by; its secret opens nothing else.
-fn form(api: &str) -> String {
+pub(crate) fn token_form(api: &str) -> String {
     format!(
         "grant_type=client_credentials&client_id=partner&client_secret=bench-secret-0123456789012345678901234567&resource={api}"
     )
@@ -173,7 +178,7 @@ fn form(api: &str) -> String {
 
 /// A form request to the token endpoint, as an HTTP API sends it.
 pub(crate) fn token_request(api: &str) -> Event {
-    let body = form(api);
+    let body = token_form(api);
     let event = json!({
         "version": "2.0", "routeKey": "ANY /oauth/token", "rawPath": "/oauth/token", "rawQueryString": "",
         "headers": {"content-type": "application/x-www-form-urlencoded", "host": "auth.example.test",

@@ -13,8 +13,16 @@ use std::time::{Duration, Instant};
 /// No invocation takes so long; whoever does is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The event of each invocation, by its number. It is made before the clock starts.
+pub(crate) type Events = Arc<dyn Fn(usize) -> Event + Send + Sync>;
+
+/// Events in rotation.
+pub(crate) fn rotation(events: Vec<Event>) -> Events {
+    Arc::new(move |n| events.get(n % events.len()).cloned().unwrap_or_default())
+}
+
 /// What a function is sent, and what must be in its answer.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Event {
     pub(crate) body: Arc<str>,
     /// JSON pointer and value; of an error, `/errorMessage`.
@@ -36,14 +44,16 @@ pub(crate) struct Function {
 }
 
 struct Shared {
+    events: Events,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    events: Arc<[Event]>,
     pid: u32,
+    /// Of the event that was handed out last.
+    expected: Arc<[(String, Value)]>,
     /// How many events may be handed out.
     allowed: usize,
     handed_out: usize,
@@ -77,11 +87,10 @@ pub(crate) struct Warm {
 
 impl Function {
     /// Starts a function. The environment is the one that Lambda gives, and what is said besides.
-    pub(crate) fn start(start: &Start, events: &Arc<[Event]>) -> Result<Self, String> {
+    pub(crate) fn start(start: &Start, events: &Events) -> Result<Self, String> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?.to_string();
-        let state = State { events: Arc::clone(events), ..State::default() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared { events: Arc::clone(events), state: Mutex::default(), changed: Condvar::new() });
         let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -206,8 +215,8 @@ impl Shared {
             self.changed.notify_all();
             state = self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
-        let index = state.handed_out % state.events.len();
-        let event = state.events.get(index).cloned();
+        let event = (self.events)(state.handed_out);
+        state.expected = event.expected;
         state.handed_out += 1;
         let headers = format!(
             "Lambda-Runtime-Aws-Request-Id: {:08}-0000-4000-8000-000000000000\r\nLambda-Runtime-Deadline-Ms: \
@@ -217,8 +226,7 @@ impl Shared {
         );
         state.sent = Some(Instant::now());
         drop(state);
-        let body = event.as_ref().map_or(&b""[..], |event| event.body.as_bytes());
-        http::answer(to, "200 OK", &headers, body)
+        http::answer(to, "200 OK", &headers, event.body.as_bytes())
     }
 
     fn answered(&self, request: &http::Request, to: &mut TcpStream) -> std::io::Result<()> {
@@ -228,11 +236,9 @@ impl Shared {
             state.first_answer = Some((at, process::cpu_us(state.pid)));
         }
         let took = state.sent.map_or(Duration::ZERO, |sent| at.duration_since(sent));
-        let index = state.handed_out.saturating_sub(1) % state.events.len();
-        let expected = state.events.get(index).map(|event| Arc::clone(&event.expected));
         state.took.push(took);
         if state.wrong.is_none() {
-            state.wrong = wrong(&request.body, expected.as_deref().unwrap_or_default());
+            state.wrong = wrong(&request.body, &state.expected);
         }
         if state.wrong.is_some() {
             self.changed.notify_all();
