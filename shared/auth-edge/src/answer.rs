@@ -192,6 +192,10 @@ fn policy_of(arn: &MethodArn, routes: &Routes, allowed: bool) -> Policy {
         // A path that would be taken for a pattern closes the whole stage to the credential instead.
         deny.insert(0, arn.exact().unwrap_or_else(|| arn.everything()));
     }
+    if deny.is_empty() && allow.is_empty() {
+        // A gateway takes no policy that says nothing.
+        deny.push(arn.everything());
+    }
     Policy::new(deny, allow)
 }
 
