@@ -501,7 +501,7 @@ async fn of_two_administrators_at_once_one_wins_and_the_others_are_told() {
 }
 
 /// All of these at once.
-async fn join<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn join<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut calls: Vec<_> = calls.map(|call| (Box::pin(call), None)).collect();
     std::future::poll_fn(|context| {
         let mut all = true;

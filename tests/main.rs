@@ -9,6 +9,7 @@
     reason = "a test says what is wrong by panicking"
 )]
 
+mod abuse;
 mod admin;
 mod administered;
 mod binaries;

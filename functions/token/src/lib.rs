@@ -237,7 +237,10 @@ async fn authenticate(
         audiences: &[&gate.issuer, &endpoints[0], &endpoints[1]],
     };
     let proven = gate.prove_client(&keyring, unverified, asking, now, &mut report.line).await?;
-    proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down).into())
+    let proven = proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down))?;
+    let permitted = gate.permits_request(&proven.client.client_id, now).await?;
+    permitted.map_err(Refused::too_many)?;
+    Ok(proven)
 }
 
 fn unspent(spent: bool) -> Result<(), Refused> {

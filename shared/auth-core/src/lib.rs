@@ -22,6 +22,7 @@ pub mod keyring;
 pub mod openapi;
 pub mod password;
 pub mod policy;
+pub mod rate;
 pub mod records;
 pub mod refusal;
 pub mod remote;

@@ -30,6 +30,9 @@ pub struct Settings {
     pub stale_if_error_seconds: i64,
     /// `CLOCK_LEEWAY_SECONDS`: how far clocks may differ; 0 to 60, default 60.
     pub clock_leeway_seconds: i64,
+    /// `TOKEN_REQUESTS_PER_MINUTE`: how often a client may ask the token function for anything, over all processes; 1 to
+    /// 1,000,000, and 0, the default, as often as it likes.
+    pub token_requests_per_minute: i64,
     /// `LOG_LEVEL`: what is written beside the audit lines.
     pub log_level: LogLevel,
     /// `HTTP_API_RESPONSE`: how an HTTP API 2.0 authorizer answers.
@@ -73,6 +76,14 @@ impl Settings {
             Some(Ok(n)) if (0..=most).contains(&n) => Ok(n),
             Some(_) => Err(BadSetting { variable, what: format!("must be a number of seconds from 0 to {most}") }),
         };
+        let requests = match given("TOKEN_REQUESTS_PER_MINUTE").map(|v| v.parse::<i64>()) {
+            None => 0,
+            Some(Ok(n)) if (0..=1_000_000).contains(&n) => n,
+            Some(_) => {
+                let what = "must be a number from 0 to 1000000".into();
+                return Err(BadSetting { variable: "TOKEN_REQUESTS_PER_MINUTE", what });
+            }
+        };
         let one_of = |variable, what: &str| BadSetting { variable, what: format!("must be {what}") };
         let issuer = needed("ISSUER")?;
         if !is_issuer(&issuer) {
@@ -86,6 +97,7 @@ impl Settings {
             decision_cache_seconds: seconds("DECISION_CACHE_SECONDS", 0, 3600)?,
             stale_if_error_seconds: seconds("STALE_IF_ERROR_SECONDS", 0, 3600)?,
             clock_leeway_seconds: seconds("CLOCK_LEEWAY_SECONDS", 60, MAX_LEEWAY_SECONDS)?,
+            token_requests_per_minute: requests,
             log_level: match given("LOG_LEVEL").map(|v| v.to_ascii_lowercase()).as_deref() {
                 None | Some("error" | "warn" | "info") => LogLevel::Info,
                 Some("debug" | "trace") => LogLevel::Debug,
@@ -131,6 +143,7 @@ mod tests {
             ("DECISION_CACHE_SECONDS", "-1"),
             ("STALE_IF_ERROR_SECONDS", "x"),
             ("CLOCK_LEEWAY_SECONDS", "61"),
+            ("TOKEN_REQUESTS_PER_MINUTE", "-1"),
             ("LOG_LEVEL", "loud"),
             ("HTTP_API_RESPONSE", "both"),
         ];

@@ -114,6 +114,12 @@ impl Refused {
         Self { retry_after_seconds: Some(wait_seconds), ..refused }
     }
 
+    /// A client that asks too often. It is proven, so it may be told apart from others.
+    pub fn too_many(wait_seconds: i64) -> Self {
+        let refused = Self::new(OAuthError::SlowDown, "Too many requests. Wait as Retry-After says.");
+        Self { retry_after_seconds: Some(wait_seconds), ..refused }
+    }
+
     /// A failed client authentication: one text for all reasons, so that none can be told from another.
     pub fn invalid_client(why: impl Into<String>) -> Self {
         Self { why: why.into(), ..Self::new(OAuthError::InvalidClient, "Client authentication failed.") }

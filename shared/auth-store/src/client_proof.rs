@@ -102,6 +102,16 @@ impl Gate {
         }
     }
 
+    /// Uses one of a proven client's permits; if there is none, for how many seconds it is to wait.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn permits_request(&self, client: &ClientId, now: Timestamp) -> Result<Result<(), i64>, Fault> {
+        let Some(allowance) = self.client_requests else { return Ok(Ok(())) };
+        let has = self.store.permits(&format!("requests#{client}"), allowance, now).await?;
+        Ok(if has { Ok(()) } else { Err(allowance.wait_seconds(now)) })
+    }
+
     async fn by_secret(
         &self,
         keyring: &Keyring,

@@ -16,6 +16,7 @@ use auth_core::decision::{
 };
 use auth_core::ids::{ClientId, ClientKind, Environment, KeyId, TenantId};
 use auth_core::keyring::Keyring;
+use auth_core::rate::Allowance;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::Digest;
 use auth_core::settings::{LogLevel, Settings};
@@ -36,6 +37,8 @@ pub struct Gate {
     pub environment: Environment,
     /// Seconds that clocks may differ.
     pub clock_leeway_seconds: i64,
+    /// How often a client may ask the token function for anything; as often as it likes, if not said.
+    pub client_requests: Option<Allowance>,
     /// Whether trails say what was compared.
     pub detailed: bool,
     /// Whether the use of tokens and keys is noted. Not by one who only wants to know what would be decided.
@@ -57,6 +60,8 @@ impl Gate {
             issuer: settings.issuer.clone(),
             environment: settings.environment,
             clock_leeway_seconds: settings.clock_leeway_seconds,
+            client_requests: (settings.token_requests_per_minute > 0)
+                .then_some(Allowance { most: settings.token_requests_per_minute, window_seconds: 60 }),
             detailed: settings.log_level == LogLevel::Debug,
             notes_use: true,
             remote: Remote::new(Reach::Public),

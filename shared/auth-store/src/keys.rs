@@ -109,6 +109,11 @@ impl Key {
         Self::new(format!("RATE#{}#{}#{}", attempts.limit.what, attempts.subject, attempts.window(now)), "RATE")
     }
 
+    /// What was taken of a subject's permits in a window.
+    pub(crate) fn permits(subject: &str, window: i64) -> Self {
+        Self::new(format!("RATE#{subject}#{window}"), "PERMITS")
+    }
+
     pub(crate) fn into_item(self) -> Item {
         HashMap::from([("pk".into(), AttributeValue::S(self.pk)), ("sk".into(), AttributeValue::S(self.sk))])
     }

@@ -10,10 +10,12 @@ use auth_core::backoff::Attempts;
 use auth_core::client_authentication::OneUse;
 use auth_core::ids::{ApiName, ClientId, Jti, KeyId, Label, RoleName, Scope, TenantId};
 use auth_core::password::StoredPassword;
+use auth_core::rate::{Allowance, Lease, Permit};
 use auth_core::records::{ApiKey, Client, Customer, Facts, Grant, KeyListing, Registration, Tenant, TrustedIssuer};
 use auth_core::secret::{Digest, hex};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
     ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
@@ -81,6 +83,8 @@ pub struct Store {
     bindings: Cache<String, (ClientId, TenantId)>,
     /// When the use of a key was last noted by this process.
     used: Cache<KeyId, Timestamp>,
+    /// What this process has of the permits of subjects.
+    leases: Cache<String, Arc<Mutex<Lease>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -133,6 +137,7 @@ impl Store {
             kept: Cache::new(KEPT),
             bindings: Cache::new(KEPT),
             used: Cache::new(KEPT),
+            leases: Cache::new(KEPT),
         }
     }
 
@@ -458,6 +463,49 @@ impl Store {
             counts.push(counted.attributes.and_then(|item| number(&item, "failures")).unwrap_or(0));
         }
         Ok(counts)
+    }
+
+    /// Uses a permit of a subject, which stands for a kind of requests and whose they are; `false` if there is none before
+    /// the window ends. Most requests find one here; the table is asked once for a block of them.
+    ///
+    /// # Errors
+    /// If the table is asked and does not answer.
+    pub(crate) async fn permits(&self, subject: &str, allowance: Allowance, now: Timestamp) -> Result<bool, Fault> {
+        let lease = self.leases.get_with(subject.to_owned(), Arc::default);
+        // Whoever comes while a block is taken waits for that.
+        let mut lease = lease.lock().await;
+        loop {
+            match lease.use_one(allowance, now) {
+                Permit::Given => return Ok(true),
+                Permit::Spent => return Ok(false),
+                Permit::ToBeTaken => {
+                    let taken = self.take_permits(subject, allowance, now).await?;
+                    lease.note(taken, allowance, now);
+                }
+            }
+        }
+    }
+
+    async fn take_permits(&self, subject: &str, allowance: Allowance, now: Timestamp) -> Result<bool, Fault> {
+        let number = |n: i64| AttributeValue::N(n.to_string());
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::permits(subject, allowance.window(now)).into_item()))
+            .update_expression("ADD taken :block SET #ttl = :ttl")
+            .condition_expression("attribute_not_exists(taken) OR taken <= :rest")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":block", number(allowance.block()))
+            .expression_attribute_values(":rest", number(allowance.most - allowance.block()))
+            .expression_attribute_values(":ttl", number(allowance.ends_at(now).plus(86_400).0));
+        match Box::pin(update.send()).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(Fault::new(format!("DynamoDB UpdateItem: {}", kind(&error)))),
+            },
+        }
     }
 
     /// Writes what is of no use a day after some time, clocks and leeway included: the table deletes it then.
