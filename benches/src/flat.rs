@@ -158,7 +158,7 @@ impl Issuer {
         let client = format!("many-{client}");
         let claims = json!({"iss": ISSUER, "aud": "https://hs256.example.test", "sub": client, "client_id": client,
             "iat": self.now, "nbf": self.now, "exp": self.now + 3600, "jti": format!("{jti:032x}"), "scope": "sku:read",
-            "token_use": "partner", "tenant": format!("acme-{tenant}"), "environment": "test"});
+            "token_use": "internal", "tenant": format!("acme-{tenant}"), "environment": "test"});
         let input = format!("{}.{}", URL.encode(header.to_string()), URL.encode(claims.to_string()));
         format!("{input}.{}", URL.encode(hmac::sign(&self.key, input.as_bytes())))
     }

@@ -13,6 +13,7 @@ mod record;
 mod runtime;
 mod simulate;
 mod store;
+mod times;
 mod tokens;
 
 use clap::Parser;
@@ -24,6 +25,8 @@ enum Command {
     Functions(functions::Arguments),
     /// What must not grow: a decision with many clients and grants, and memory under tokens that nobody issued.
     Flat(flat::Arguments),
+    /// What the time of a refusal tells.
+    Times(times::Arguments),
     /// Tokens a second of `dev`, beside `oidc-provider`.
     Tokens(tokens::Arguments),
     /// What to expect at which size, and at which settings.
@@ -38,6 +41,7 @@ fn main() -> std::process::ExitCode {
     let done = match Command::parse() {
         Command::Functions(arguments) => functions::run(&arguments),
         Command::Flat(arguments) => flat::run(&arguments),
+        Command::Times(arguments) => times::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
         Command::Simulate { arguments } => simulate::run(&arguments),
     };

@@ -176,19 +176,23 @@ pub(crate) fn token_form(api: &str) -> String {
     )
 }
 
-/// A form request to the token endpoint, as an HTTP API sends it.
+/// A form request to the token endpoint, which gets its token.
 pub(crate) fn token_request(api: &str) -> Event {
-    let body = token_form(api);
+    posted("/oauth/token", "application/x-www-form-urlencoded", &token_form(api), 200)
+}
+
+/// A request with a body, as an HTTP API sends it, and the status that it gets.
+pub(crate) fn posted(path: &str, content_type: &str, body: &str, status: u16) -> Event {
     let event = json!({
-        "version": "2.0", "routeKey": "ANY /oauth/token", "rawPath": "/oauth/token", "rawQueryString": "",
-        "headers": {"content-type": "application/x-www-form-urlencoded", "host": "auth.example.test",
+        "version": "2.0", "routeKey": format!("ANY {path}"), "rawPath": path, "rawQueryString": "",
+        "headers": {"content-type": content_type, "host": "auth.example.test",
             "user-agent": "partner/1.0", "content-length": body.len().to_string()},
         "requestContext": {"accountId": "123456789012", "apiId": "abcdef1234", "domainName": "auth.example.test",
-            "domainPrefix": "auth", "http": {"method": "POST", "path": "/oauth/token", "protocol": "HTTP/1.1",
+            "domainPrefix": "auth", "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1",
             "sourceIp": "192.0.2.1", "userAgent": "partner/1.0"}, "requestId": "d6Wx3Hq9joEF3tA=",
-            "routeKey": "ANY /oauth/token", "stage": "$default", "time": "25/Nov/2026:10:00:00 +0000",
+            "routeKey": format!("ANY {path}"), "stage": "$default", "time": "25/Nov/2026:10:00:00 +0000",
             "timeEpoch": 1_795_600_000_000_u64},
         "body": body, "isBase64Encoded": false,
     });
-    Event { body: event.to_string().into(), expected: Arc::new([("/statusCode".to_owned(), json!(200))]) }
+    Event { body: event.to_string().into(), expected: Arc::new([("/statusCode".to_owned(), json!(status))]) }
 }
