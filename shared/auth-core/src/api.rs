@@ -257,6 +257,11 @@ impl PathTemplate {
         self.segments.iter().any(|s| matches!(s, Segment::Parameter(n) | Segment::Greedy(n) if n == name))
     }
 
+    /// Whether one of its segments is this word.
+    pub(crate) fn has_word(&self, word: &str) -> bool {
+        self.segments.iter().any(|s| matches!(s, Segment::Literal(text) if text == word))
+    }
+
     /// How many segments it has.
     pub(crate) fn depth(&self) -> usize {
         self.segments.len()

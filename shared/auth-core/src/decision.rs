@@ -201,8 +201,9 @@ impl Rights {
     pub fn details(&self) -> &Details {
         &self.details
     }
-    /// All of it that may change which operations it may call, as lists of texts in a fixed order.
-    pub(crate) fn facets(&self, list: &mut dyn FnMut(&[&str])) {
+    /// All of it that may change which operations it may call, as lists of texts in a fixed order; with `named` in the
+    /// place of the tenant's name.
+    pub(crate) fn facets(&self, named: &str, list: &mut dyn FnMut(&[&str])) {
         // Each field is named, so that a new one must be placed: what is left out does not change the operations.
         let Self {
             mechanism,
@@ -240,7 +241,7 @@ impl Rights {
         list(&[mechanism, token_use.as_str(), kind, algorithm]);
         match tenant {
             Ok(tenant) => {
-                list(&[tenant.id.as_str()]);
+                list(&[named]);
                 list(&tenant.apis.iter().map(ApiName::as_str).collect::<Vec<_>>());
             }
             Err(_) => list(&[]),

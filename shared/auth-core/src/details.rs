@@ -63,6 +63,11 @@ impl Details {
         ((1..=MAX_ELEMENTS).contains(&all.len()) && all.iter().all(bounded)).then_some(Self(all))
     }
 
+    /// All SKUs that are named.
+    pub(crate) fn skus_named(&self) -> impl Iterator<Item = &SkuPattern> {
+        self.0.iter().flat_map(|detail| &detail.skus)
+    }
+
     /// Whether there is no limit.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

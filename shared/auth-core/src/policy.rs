@@ -78,18 +78,22 @@ impl Clone for KnownRoutes {
 
 impl KnownRoutes {
     fn get(&self, facets: Vec<u8>, make: impl FnOnce() -> Option<Routes>) -> Option<Arc<Routes>> {
-        let Ok(mut known) = self.0.lock() else { return make().map(Arc::new) };
-        if let Some(routes) = known.get(&facets) {
-            return routes.clone();
+        if let Some(routes) = self.0.lock().ok().and_then(|known| known.get(&facets).cloned()) {
+            return routes;
         }
         let routes = make().map(Arc::new);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
+        if let Ok(mut known) = self.0.lock() {
+            if known.len() >= MOST_KNOWN {
+                known.clear();
+            }
+            known.insert(facets, routes.clone());
         }
-        known.insert(facets, routes.clone());
         routes
     }
 }
+
+/// Stands for a tenant in lists that are the same for all tenants: no tenant, SKU or path template holds it.
+const ANY_TENANT: &str = "\u{1}";
 
 /// All that a list of routes rests on, byte for byte: each text with its length before it, each list with its count.
 struct Facets(Vec<u8>);
@@ -128,11 +132,57 @@ pub fn known_routes(
     breadth: Breadth,
     most_patterns: usize,
 ) -> Option<Arc<Routes>> {
+    let tenant = rights.tenant().map_or("", |tenant| tenant.as_str());
+    let facets = |tenant| facets(rights, tenant, catalog, matched, request, breadth, most_patterns);
+    let made = |tenant| routes_of(rights, tenant, catalog, matched, request, breadth, most_patterns);
+    catalog.known_routes.get(facets(tenant), || {
+        if !is_like_any_other(tenant, rights, catalog, matched) {
+            return made(tenant);
+        }
+        // Made once for all tenants, of which there may be many more than lists are kept.
+        let of_any = catalog.known_routes.get(facets(ANY_TENANT), || made(ANY_TENANT))?;
+        let of_this =
+            |route: &Route| Route { method: route.method.clone(), path: route.path.replace(ANY_TENANT, tenant) };
+        let all = |routes: &[Route]| {
+            let mut routes: Vec<Route> = routes.iter().map(of_this).collect();
+            routes.sort();
+            routes
+        };
+        Some(Routes { allow: all(&of_any.allow), deny: all(&of_any.deny) })
+    })
+}
+
+/// Whether the list of this tenant is that of any other, but for its name: a pattern meets another by where a segment
+/// begins and ends, so the name counts only where it is a word of a path itself, or an SKU, or stands beside the path.
+fn is_like_any_other(tenant: &str, rights: &Rights, catalog: &Catalog, matched: &Matched<'_>) -> bool {
+    // Behind a star that is not the last, a pattern may end within a segment.
+    let is_other = |sku: &SkuPattern| match sku.as_str().split_once('*') {
+        None => sku.as_str() != tenant,
+        Some((begin, rest)) => rest.is_empty() && (begin.is_empty() || !tenant.starts_with(begin)),
+    };
+    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
+    !tenant.is_empty()
+        && rights.skus().iter().chain(rights.details().skus_named()).all(is_other)
+        && apis.flat_map(|api| &api.operations).all(|operation| {
+            matches!(operation.tenant, Source::Path(_) | Source::Token) && !operation.path.has_word(tenant)
+        })
+}
+
+/// All that a list rests on, for rights at a tenant of this name.
+fn facets(
+    rights: &Rights,
+    tenant: &str,
+    catalog: &Catalog,
+    matched: &Matched<'_>,
+    request: &Request,
+    breadth: Breadth,
+    most_patterns: usize,
+) -> Vec<u8> {
     let mut facets = Facets(Vec::with_capacity(1024));
     facets.text(&matched.api.document);
     facets.text(if breadth == Breadth::Api { matched.api.name.as_str() } else { "" });
     facets.0.extend_from_slice(&(most_patterns as u64).to_le_bytes());
-    rights.facets(&mut |texts| facets.list(texts.iter().copied()));
+    rights.facets(tenant, &mut |texts| facets.list(texts.iter().copied()));
     // What stands beside the path of the request counts where any operation behind the gateway looks at it.
     let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
     let mut seen: Vec<&Source> = Vec::new();
@@ -146,13 +196,27 @@ pub fn known_routes(
             }
         }
     }
-    catalog.known_routes.get(facets.0, || routes(rights, catalog, matched, request, breadth, most_patterns))
+    facets.0
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
 /// `most_patterns`.
 pub fn routes(
     rights: &Rights,
+    catalog: &Catalog,
+    matched: &Matched<'_>,
+    request: &Request,
+    breadth: Breadth,
+    most_patterns: usize,
+) -> Option<Routes> {
+    let tenant = rights.tenant().map_or("", |tenant| tenant.as_str());
+    routes_of(rights, tenant, catalog, matched, request, breadth, most_patterns)
+}
+
+/// The same, with this name in the place of the tenant's.
+fn routes_of(
+    rights: &Rights,
+    tenant: &str,
     catalog: &Catalog,
     matched: &Matched<'_>,
     request: &Request,
@@ -169,7 +233,7 @@ pub fn routes(
         let may = may_call(rights, api, operation, request);
         let listed = may && (breadth == Breadth::Gateway || api.name == matched.api.name);
         let skus = rights.skus_on(api, operation).unwrap_or_default();
-        let (paths, no_skus) = if listed { paths(rights, operation, &skus) } else { Default::default() };
+        let (paths, no_skus) = if listed { paths(rights, tenant, operation, &skus) } else { Default::default() };
         let methods = methods(operation, operations.iter().map(|(_, other)| *other));
         patterns += paths.len() * methods.len();
         if patterns > most_patterns {
@@ -297,9 +361,9 @@ const NOT_IN_AN_SKU: [char; 9] = ['%', '!', '$', '&', '\'', '(', ')', ',', ';'];
 
 /// The patterns of one listed operation: the tenant and the SKUs of the grant in their places, `*` in all others. And,
 /// where no guard looks at the SKU again, those of its SKUs with what is none where a star stands.
-fn paths(rights: &Rights, operation: &Operation, skus: &[SkuPattern]) -> (Vec<String>, Vec<String>) {
+fn paths(rights: &Rights, tenant: &str, operation: &Operation, skus: &[SkuPattern]) -> (Vec<String>, Vec<String>) {
     let tenant = match rights.tenant() {
-        Some(tenant) if !rights.is_above_tenants(operation) => tenant.as_str(),
+        Some(_) if !rights.is_above_tenants(operation) => tenant,
         _ => "*",
     };
     let with_sku = |sku: &str| {

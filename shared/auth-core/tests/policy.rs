@@ -24,6 +24,8 @@ const SEGMENTS: [&str; 8] = ["a", "b", "{x}", "{t}", "{s}", "{g+}", "acme", "AB1
 const METHODS: [&str; 3] = ["GET", "POST", "ANY"];
 const WORDS: [&str; 10] = ["a", "b", "c", "acme", "globex", "AB", "AB1", "ZZ", "AB%2F", "AB,ZZ"];
 const SKUS: [&[&str]; 5] = [&["AB*"], &["*"], &["AB"], &["A*1"], &[]];
+/// Tenants that nothing else is called, a word of a path, an SKU, and what begins and ends as SKUs do.
+const TENANTS: [&str; 7] = ["globex", "initech", "acme", "b", "AB", "ABC1", "x1"];
 const SCOPES: [&str; 3] = ["granted:no", "granted:yes", "granted:also"];
 
 /// What a token may be limited to.
@@ -114,6 +116,17 @@ fn catalog(made: Vec<Made>) -> Catalog {
 fn rights(skus: &[&str], details: Value, catalog: &Catalog) -> Rights {
     let details = if details == json!([]) { json!({}) } else { json!({"authorization_details": details}) };
     rights_of(&json!({"grant": {"skus": skus}, "claims": details}), Algorithm::EdDSA, catalog)
+}
+
+/// The same at another tenant.
+fn rights_at(tenant: &str, skus: &[&str], details: Value, catalog: &Catalog) -> Rights {
+    let mut claims = json!({"tenant": tenant});
+    if details != json!([]) {
+        claims["authorization_details"] = details;
+    }
+    let other = json!({"client": {"tenant": tenant}, "grant": {"tenant": tenant, "skus": skus},
+        "tenant": {"id": tenant}, "claims": claims});
+    rights_of(&other, Algorithm::EdDSA, catalog)
 }
 
 /// The rights of a token, where records and claims are the usual ones but for what is `other`.
@@ -216,6 +229,33 @@ proptest! {
         {
             let operations: Vec<&str> = catalog.apis.values().flat_map(|a| &a.operations).map(|o| o.id.as_str()).collect();
             prop_assert!(allows(&routes, &second), "{second:?} of {operations:?} by {routes:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A list that is made once for all tenants is, for each, what would be made for it alone.
+    #[test]
+    fn a_list_for_any_tenant_is_that_of_each(
+        made in prop::collection::vec((0..METHODS.len(), prop::collection::vec(0..SEGMENTS.len(), 1..4), 0..SCOPES.len()), 1..6),
+        skus in 0..SKUS.len(),
+        limits in 0..DETAILS,
+        narrow in any::<bool>(),
+        asked in (0..2usize, 0..6usize, prop::collection::vec(0..WORDS.len(), 4)),
+    ) {
+        let request = request(&made, &asked);
+        let catalog = catalog(made);
+        let breadth = if narrow { Breadth::Api } else { Breadth::Gateway };
+        if let Some(matched) = catalog.find(&request.method, &request.path) {
+            for tenant in TENANTS {
+                let rights = rights_at(tenant, SKUS[skus], details(limits), &catalog);
+                let alone = routes(&rights, &catalog, &matched, &request, breadth, 1000);
+                for known in [(); 2].map(|()| known_routes(&rights, &catalog, &matched, &request, breadth, 1000)) {
+                    prop_assert_eq!(known.as_deref(), alone.as_ref(), "{}", tenant);
+                }
+            }
         }
     }
 }
