@@ -12,6 +12,7 @@ mod process;
 mod record;
 mod runtime;
 mod simulate;
+mod soak;
 mod store;
 mod times;
 mod tokens;
@@ -25,6 +26,8 @@ enum Command {
     Functions(functions::Arguments),
     /// What must not grow: a decision with many clients and grants, and memory under tokens that nobody issued.
     Flat(flat::Arguments),
+    /// `dev` under load for half an hour.
+    Soak(soak::Arguments),
     /// What the time of a refusal tells.
     Times(times::Arguments),
     /// Tokens a second of `dev`, beside `oidc-provider`.
@@ -41,6 +44,7 @@ fn main() -> std::process::ExitCode {
     let done = match Command::parse() {
         Command::Functions(arguments) => functions::run(&arguments),
         Command::Flat(arguments) => flat::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Times(arguments) => times::run(&arguments),
         Command::Tokens(arguments) => tokens::run(&arguments),
         Command::Simulate { arguments } => simulate::run(&arguments),

@@ -86,24 +86,32 @@ impl Dev {
         }
     }
 
+    /// Asks its table (`dynamodb_endpoint`) or its secret store (`secretsmanager_endpoint`).
+    fn ask(&self, endpoint: &str, target: &str, body: &Value) -> Result<Value, String> {
+        let address = text(&self.ready, &format!("/{endpoint}")).trim_start_matches("http://").to_owned();
+        let headers = format!(
+            "X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 \
+             Credential=a/20260101/eu-west-1/x/aws4_request, SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\n"
+        );
+        let mut client = Client::new(&address).map_err(|e| e.to_string())?;
+        let answer = client.ask("POST", "/", &headers, body.to_string().as_bytes());
+        let (status, answer) = answer.ok_or_else(|| format!("{target}: no answer"))?;
+        match status {
+            200 => serde_json::from_slice(&answer).map_err(|e| e.to_string()),
+            _ => Err(format!("{target}: {}", String::from_utf8_lossy(&answer))),
+        }
+    }
+
+    /// Has the signing keys rotated.
+    pub(crate) fn rotate(&self) -> Result<(), String> {
+        let id = json!({"SecretId": self.secret_id()});
+        self.ask("secretsmanager_endpoint", "secretsmanager.RotateSecret", &id).map(|_| ())
+    }
+
     /// What its table and its secret hold.
     pub(crate) fn record(&self) -> Result<Recorded, String> {
-        let ask = |endpoint: &str, target: &str, body: Value| -> Result<Value, String> {
-            let address = text(&self.ready, endpoint).trim_start_matches("http://").to_owned();
-            let headers = format!(
-                "X-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-1.0\r\nAuthorization: AWS4-HMAC-SHA256 \
-                 Credential=a/20260101/eu-west-1/x/aws4_request, SignedHeaders=host, Signature=0\r\nX-Amz-Date: 20260101T000000Z\r\n"
-            );
-            let mut client = Client::new(&address).map_err(|e| e.to_string())?;
-            let answer = client.ask("POST", "/", &headers, body.to_string().as_bytes());
-            let (status, answer) = answer.ok_or_else(|| format!("{target}: no answer"))?;
-            match status {
-                200 => serde_json::from_slice(&answer).map_err(|e| e.to_string()),
-                _ => Err(format!("{target}: {}", String::from_utf8_lossy(&answer))),
-            }
-        };
         let table = text(&self.ready, "/env/TABLE_NAME").to_owned();
-        let scanned = ask("/dynamodb_endpoint", "DynamoDB_20120810.Scan", json!({"TableName": table}))?;
+        let scanned = self.ask("dynamodb_endpoint", "DynamoDB_20120810.Scan", &json!({"TableName": table}))?;
         let part = |item: &Value, name: &str| text(item, &format!("/{name}/S")).to_owned();
         let items: HashMap<_, _> = scanned
             .get("Items")
@@ -113,7 +121,7 @@ impl Dev {
             .map(|item| ((part(item, "pk"), part(item, "sk")), item.clone()))
             .collect();
         let id = json!({"SecretId": text(&self.ready, "/env/KEYRING_SECRET_ID"), "VersionStage": "AWSCURRENT"});
-        let secret = ask("/secretsmanager_endpoint", "secretsmanager.GetSecretValue", id)?;
+        let secret = self.ask("secretsmanager_endpoint", "secretsmanager.GetSecretValue", &id)?;
         Ok(Recorded { table, items, secret })
     }
 
