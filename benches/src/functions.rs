@@ -97,7 +97,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     eprintln!("\r{:<70}", "");
     print(&targets, &rounds);
     ratios(&rounds);
-    Ok(())
+    sizes(&targets, &rounds);
+    crate::first::print()
 }
 
 fn measure(target: &Target, arguments: &Arguments) -> Result<Round, String> {
@@ -389,4 +390,29 @@ fn ratios(rounds: &[BTreeMap<String, Round>]) {
     line("CPU to the first answer: jwt-authorizer EdDSA, store / Node aws-jwt-verify", 1.0 / 15.0, &|round| {
         Some(of(round, "jwt-authorizer EdDSA, store", cold_cpu)? / of(round, "node-aws-jwt-verify EdDSA", cold_cpu)?)
     });
+}
+
+/// What is held to figures, and not to another target.
+fn sizes(targets: &[Target], rounds: &[BTreeMap<String, Round>]) {
+    println!("\n{:<78} {:>7} {:>8}", "", "", "at most");
+    let line = |text: &str, wanted: f64, got: f64| {
+        if !got.is_nan() {
+            let missed = if got > wanted { "  missed" } else { "" };
+            println!("{text:<78} {got:>7.1} {wanted:>8.1}{missed}");
+        }
+    };
+    for (binary, mib, mb) in [("jwt-authorizer", 16.0, 8.5), ("api-key-authorizer", 16.0, 8.5), ("token", 20.0, 9.0)] {
+        let of: Vec<&Target> =
+            targets.iter().filter(|t| t.binary.as_ref().is_some_and(|b| b.ends_with(binary))).collect();
+        let rounds = || rounds.iter().flat_map(|round| of.iter().filter_map(|target| round.get(&target.name)));
+        let peak = rounds().map(|round| round.peak_mib).fold(f64::NAN, f64::max);
+        line(&format!("peak RSS, MiB: {binary}"), mib, peak);
+        let size =
+            of.first().and_then(|t| t.binary.as_ref()?.metadata().ok()).map_or(f64::NAN, |m| m.len() as f64 / 1e6);
+        line(&format!("binary, MB: {binary}"), mb, size);
+    }
+    let beyond = rounds
+        .iter()
+        .filter_map(|round| Some(of(round, "token function HS256", cpu)? - of(round, "one SDK call", cpu)?));
+    line("CPU, µs: a token by HS256, beyond runtime and one SDK call", 60.0, figures::median(beyond));
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures time")]
 
 mod figures;
+mod first;
 mod flat;
 mod functions;
 mod http;
@@ -24,6 +25,9 @@ use clap::Parser;
 enum Command {
     /// The functions under a Runtime API: starts, warm invocations, memory, calls to the table.
     Functions(functions::Arguments),
+    /// What one process's first signature takes beyond its second; `functions` starts such processes.
+    #[command(hide = true)]
+    First,
     /// What must not grow: a decision with many clients and grants, and memory under tokens that nobody issued.
     Flat(flat::Arguments),
     /// `dev` under load for half an hour.
@@ -43,6 +47,7 @@ enum Command {
 fn main() -> std::process::ExitCode {
     let done = match Command::parse() {
         Command::Functions(arguments) => functions::run(&arguments),
+        Command::First => first::measure(),
         Command::Flat(arguments) => flat::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
         Command::Times(arguments) => times::run(&arguments),
