@@ -101,6 +101,18 @@ fn rules(criterion: &mut Criterion) {
         criterion.bench_function(&format!("parse {name}"), |b| b.iter(|| UnverifiedToken::parse(&text).is_ok()));
         criterion.bench_function(&format!("parse and verify {name}"), |b| b.iter(|| verified(&text, &keyring)));
     }
+    // The bare signature of a text as long as a token's, by a key that was parsed once.
+    let bare = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
+    let (text, random) = (token(&keyring, Algorithm::RS256), aws_lc_rs::rand::SystemRandom::new());
+    let mut signature = vec![0; bare.public_modulus_len()];
+    criterion.bench_function("sign RS256, aws-lc-rs alone", |b| {
+        b.iter(|| bare.sign(&aws_lc_rs::signature::RSA_PKCS1_SHA256, &random, text.as_bytes(), &mut signature));
+    });
+    for algorithm in Algorithm::ALL {
+        criterion.bench_function(&format!("claims and signature, {}", algorithm.as_str()), |b| {
+            b.iter(|| token(&keyring, algorithm));
+        });
+    }
     let text = token(&keyring, Algorithm::EdDSA);
     let (token, request) = (verified(&text, &keyring), request());
     for scopes in [1, 10, 1_000] {
