@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 struct Ended {
     code: i32,
@@ -585,4 +586,51 @@ async fn a_client_is_given_keys_and_workloads_and_loses_them_again() {
     assert_eq!(operator.run("issuer delete ci --yes").code, 1, "there is none any more");
     assert!(operator.done("audit query").said.contains("issuer ci"));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Whenever a command is killed, what it was to do is done as a whole, with its entry in the audit, or not at all.
+#[tokio::test]
+async fn a_command_that_is_killed_has_done_all_or_nothing() {
+    const KILLS: u64 = 120;
+    let dev = Dev::demo();
+    let operator = Operator(&dev);
+    let begun = Instant::now();
+    operator.done("tenant provision whole --api partner");
+    let whole = begun.elapsed();
+    for n in 0..KILLS {
+        let mut child = Command::new(harness::binary())
+            .args(["tenant", "provision", &format!("t-{n}"), "--api", "partner"])
+            .env_clear()
+            .envs(dev.variables())
+            .env("USER", "ann")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // From its start to a little past its end, each time at another moment.
+        std::thread::sleep(whole * u32::try_from(n * 37 % KILLS).unwrap() / 100);
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    let (mut there, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = operator.json(&format!("tenant list --limit 100 {cursor}"));
+        let ids = page["tenants"].as_array().unwrap().iter().filter_map(|t| t["tenant"].as_str());
+        there.extend(ids.filter(|id| id.starts_with("t-")).map(str::to_owned));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("--cursor {next}"),
+            None => break,
+        }
+    }
+    let count = there.len() as u64;
+    assert!((5..KILLS - 5).contains(&count), "{count} of {KILLS} were done: they were killed at the wrong moments");
+    for n in 0..KILLS {
+        let id = format!("t-{n}");
+        let entries = operator.json(&format!("audit query --tenant {id}"));
+        let entries = entries["entries"].as_array().unwrap().len();
+        assert_eq!(entries, usize::from(there.contains(&id)), "{id}: an entry for what was done, and for no more");
+    }
+    let chains = operator.json("audit verify");
+    assert!(chains["chains"].as_array().unwrap().iter().all(|chain| chain["state"] == "whole"), "{chains}");
 }
