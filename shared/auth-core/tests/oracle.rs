@@ -1,7 +1,12 @@
 //! Every kind of credential against every kind of operation, in every state of the records behind it, held against the
 //! contract's rules as they would be told to somebody: written apart from the code, without a look at how it decides.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what is wrong by panicking"
+)]
 
 use auth_core::api::{
     Api, Catalog, Found, Mechanism, Operation, PathTemplate, Request, Source, Subject, TokenSettings,
