@@ -397,12 +397,10 @@ fn openapi_document(data: &[u8]) {
 fn admin_command(data: &[u8]) {
     let Some((name, fields)) = text(data).and_then(|text| text.split_once('\n')) else { return };
     let Ok(fields) = serde_json::from_str::<Value>(fields) else { return };
+    let said = |fields: Value| Command::read(name, fields).and_then(Result::err);
+    assert!(said(fields).is_none_or(|said| !said.is_empty()));
     let marked = json!({"secret": "hunter2-hunter2", "key": "hunter2-hunter2", "client_id": ["hunter2-hunter2"]});
-    for fields in [fields, marked] {
-        if let Some(Err(said)) = Command::read(name, fields) {
-            assert!(!said.is_empty() && !said.contains("hunter2"), "{said}");
-        }
-    }
+    assert!(said(marked).is_none_or(|said| !said.contains("hunter2")));
 }
 
 /// Details that are read are written so that they are read again as the same; and they narrow, never widen.
