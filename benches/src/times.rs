@@ -14,9 +14,9 @@ pub(crate) struct Arguments {
     /// So many of each of the two.
     #[arg(long, default_value_t = 10_000)]
     tries: usize,
-    /// So many of each of the two where passwords are hashed, which takes long.
+    /// So many of each of the two where the answer waits, or a password is hashed.
     #[arg(long, default_value_t = 1_000)]
-    logins: usize,
+    slow: usize,
     /// Where the binaries are, each built alone.
     #[arg(long, default_value = "target/bench")]
     binaries: PathBuf,
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
             "token",
             client("partner", "wrong", 401),
             client("nobodyx", "wrong", 401),
-            arguments.tries,
+            arguments.slow,
             Some(known),
         ),
         (
@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
             "login",
             login("ann@example.com"),
             login("bob@example.com"),
-            arguments.logins,
+            arguments.slow,
             None,
         ),
     ] {
