@@ -128,6 +128,10 @@ async fn every_failure_is_counted(engine: &Engine) {
             let store = Store::new(&aws, table, Freshness::default());
             store.count_attempts(&attempts, 1, NOW).await.unwrap()[0]
         });
+        // moto loses one of two updates at once, now and then.
+        if engine.name == "moto" {
+            highest = highest.max(tasks.join_next().await.unwrap().unwrap());
+        }
     }
     for counted in many {
         highest = highest.max(counted.await.unwrap()[0]);
