@@ -132,15 +132,15 @@ pub fn known_routes(
     breadth: Breadth,
     most_patterns: usize,
 ) -> Option<Arc<Routes>> {
-    let tenant = rights.tenant().map_or("", |tenant| tenant.as_str());
-    let facets = |tenant| facets(rights, tenant, catalog, matched, request, breadth, most_patterns);
-    let made = |tenant| routes_of(rights, tenant, catalog, matched, request, breadth, most_patterns);
-    catalog.known_routes.get(facets(tenant), || {
-        if !is_like_any_other(tenant, rights, catalog, matched) {
-            return made(tenant);
+    let list = List { rights, catalog, matched, request, breadth, most_patterns };
+    let tenant = list.tenant();
+    let known = &catalog.known_routes;
+    known.get(list.facets(tenant), || {
+        if !list.is_like_any_other(tenant) {
+            return list.make(tenant);
         }
         // Made once for all tenants, of which there may be many more than lists are kept.
-        let of_any = catalog.known_routes.get(facets(ANY_TENANT), || made(ANY_TENANT))?;
+        let of_any = known.get(list.facets(ANY_TENANT), || list.make(ANY_TENANT))?;
         let of_this =
             |route: &Route| Route { method: route.method.clone(), path: route.path.replace(ANY_TENANT, tenant) };
         let all = |routes: &[Route]| {
@@ -150,53 +150,6 @@ pub fn known_routes(
         };
         Some(Routes { allow: all(&of_any.allow), deny: all(&of_any.deny) })
     })
-}
-
-/// Whether the list of this tenant is that of any other, but for its name: a pattern meets another by where a segment
-/// begins and ends, so the name counts only where it is a word of a path itself, or an SKU, or stands beside the path.
-fn is_like_any_other(tenant: &str, rights: &Rights, catalog: &Catalog, matched: &Matched<'_>) -> bool {
-    // Behind a star that is not the last, a pattern may end within a segment.
-    let is_other = |sku: &SkuPattern| match sku.as_str().split_once('*') {
-        None => sku.as_str() != tenant,
-        Some((begin, rest)) => rest.is_empty() && (begin.is_empty() || !tenant.starts_with(begin)),
-    };
-    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
-    !tenant.is_empty()
-        && rights.skus().iter().chain(rights.details().skus_named()).all(is_other)
-        && apis.flat_map(|api| &api.operations).all(|operation| {
-            matches!(operation.tenant, Source::Path(_) | Source::Token) && !operation.path.has_word(tenant)
-        })
-}
-
-/// All that a list rests on, for rights at a tenant of this name.
-fn facets(
-    rights: &Rights,
-    tenant: &str,
-    catalog: &Catalog,
-    matched: &Matched<'_>,
-    request: &Request,
-    breadth: Breadth,
-    most_patterns: usize,
-) -> Vec<u8> {
-    let mut facets = Facets(Vec::with_capacity(1024));
-    facets.text(&matched.api.document);
-    facets.text(if breadth == Breadth::Api { matched.api.name.as_str() } else { "" });
-    facets.0.extend_from_slice(&(most_patterns as u64).to_le_bytes());
-    rights.facets(tenant, &mut |texts| facets.list(texts.iter().copied()));
-    // What stands beside the path of the request counts where any operation behind the gateway looks at it.
-    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
-    let mut seen: Vec<&Source> = Vec::new();
-    for operation in apis.flat_map(|api| &api.operations) {
-        for source in
-            [Some(&operation.tenant), operation.sku.as_ref(), operation.supplier.as_ref()].into_iter().flatten()
-        {
-            if !matches!(source, Source::Path(_) | Source::Token) && !seen.contains(&source) {
-                seen.push(source);
-                facets.found(&request.at(source, &[]));
-            }
-        }
-    }
-    facets.0
 }
 
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
@@ -209,50 +162,102 @@ pub fn routes(
     breadth: Breadth,
     most_patterns: usize,
 ) -> Option<Routes> {
-    let tenant = rights.tenant().map_or("", |tenant| tenant.as_str());
-    routes_of(rights, tenant, catalog, matched, request, breadth, most_patterns)
+    let list = List { rights, catalog, matched, request, breadth, most_patterns };
+    list.make(list.tenant())
 }
 
-/// The same, with this name in the place of the tenant's.
-fn routes_of(
-    rights: &Rights,
-    tenant: &str,
-    catalog: &Catalog,
-    matched: &Matched<'_>,
-    request: &Request,
+/// What a list of routes is made of.
+struct List<'a> {
+    rights: &'a Rights,
+    catalog: &'a Catalog,
+    matched: &'a Matched<'a>,
+    request: &'a Request,
     breadth: Breadth,
     most_patterns: usize,
-) -> Option<Routes> {
-    // Whatever is listed, all operations behind the gateway may be trespassed.
-    let apis = catalog.apis.values().filter(|api| api.document == matched.api.document);
-    let operations: Vec<(&Api, &Operation)> =
-        apis.flat_map(|api| api.operations.iter().map(move |operation| (api, operation))).collect();
-    let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
-    let mut patterns = 0;
-    for (api, operation) in &operations {
-        let may = may_call(rights, api, operation, request);
-        let listed = may && (breadth == Breadth::Gateway || api.name == matched.api.name);
-        let skus = rights.skus_on(api, operation).unwrap_or_default();
-        let (paths, no_skus) = if listed { paths(rights, tenant, operation, &skus) } else { Default::default() };
-        let methods = methods(operation, operations.iter().map(|(_, other)| *other));
-        patterns += paths.len() * methods.len();
-        if patterns > most_patterns {
-            return None;
+}
+
+impl<'a> List<'a> {
+    /// The tenant's name; empty where there is none.
+    fn tenant(&self) -> &'a str {
+        self.rights.tenant().map_or("", |tenant| tenant.as_str())
+    }
+
+    /// The APIs behind the gateway.
+    fn apis(&self) -> impl Iterator<Item = &'a Api> {
+        let document = &self.matched.api.document;
+        self.catalog.apis.values().filter(move |api| api.document == *document)
+    }
+
+    /// Whether the list of this tenant is that of any other, but for its name: a pattern meets another by where a segment
+    /// begins and ends, so the name counts only where it is a word of a path itself, or an SKU, or stands beside the path.
+    fn is_like_any_other(&self, tenant: &str) -> bool {
+        // Behind a star that is not the last, a pattern may end within a segment.
+        let is_other = |sku: &SkuPattern| match sku.as_str().split_once('*') {
+            None => sku.as_str() != tenant,
+            Some((begin, rest)) => rest.is_empty() && (begin.is_empty() || !tenant.starts_with(begin)),
+        };
+        !tenant.is_empty()
+            && self.rights.skus().iter().chain(self.rights.details().skus_named()).all(is_other)
+            && self.apis().flat_map(|api| &api.operations).all(|operation| {
+                matches!(operation.tenant, Source::Path(_) | Source::Token) && !operation.path.has_word(tenant)
+            })
+    }
+
+    /// All that the list rests on, with this name in the place of the tenant's.
+    fn facets(&self, tenant: &str) -> Vec<u8> {
+        let mut facets = Facets(Vec::with_capacity(1024));
+        facets.text(&self.matched.api.document);
+        facets.text(if self.breadth == Breadth::Api { self.matched.api.name.as_str() } else { "" });
+        facets.0.extend_from_slice(&(self.most_patterns as u64).to_le_bytes());
+        self.rights.facets(tenant, &mut |texts| facets.list(texts.iter().copied()));
+        // What stands beside the path of the request counts where any operation behind the gateway looks at it.
+        let mut seen: Vec<&Source> = Vec::new();
+        for operation in self.apis().flat_map(|api| &api.operations) {
+            for source in
+                [Some(&operation.tenant), operation.sku.as_ref(), operation.supplier.as_ref()].into_iter().flatten()
+            {
+                if !matches!(source, Source::Path(_) | Source::Token) && !seen.contains(&source) {
+                    seen.push(source);
+                    facets.found(&self.request.at(source, &[]));
+                }
+            }
         }
-        near.push(Near { operation, methods, may, listed, paths, no_skus, skus });
+        facets.0
     }
-    let mut routes = Routes::default();
-    for this in near.iter().filter(|n| n.listed) {
-        if let Some(denied) = denied(this, &near) {
-            routes.deny.extend(denied);
-            routes.allow.extend(each(&this.methods, &this.paths));
+
+    /// Makes it, with this name in the place of the tenant's.
+    fn make(&self, tenant: &str) -> Option<Routes> {
+        let Self { rights, request, most_patterns, .. } = *self;
+        // Whatever is listed, all operations behind the gateway may be trespassed.
+        let operations: Vec<(&Api, &Operation)> =
+            self.apis().flat_map(|api| api.operations.iter().map(move |operation| (api, operation))).collect();
+        let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
+        let mut patterns = 0;
+        for (api, operation) in &operations {
+            let may = may_call(rights, api, operation, request);
+            let listed = may && (self.breadth == Breadth::Gateway || api.name == self.matched.api.name);
+            let skus = rights.skus_on(api, operation).unwrap_or_default();
+            let (paths, no_skus) = if listed { paths(rights, tenant, operation, &skus) } else { Default::default() };
+            let methods = methods(operation, operations.iter().map(|(_, other)| *other));
+            patterns += paths.len() * methods.len();
+            if patterns > most_patterns {
+                return None;
+            }
+            near.push(Near { operation, methods, may, listed, paths, no_skus, skus });
         }
+        let mut routes = Routes::default();
+        for this in near.iter().filter(|n| n.listed) {
+            if let Some(denied) = denied(this, &near) {
+                routes.deny.extend(denied);
+                routes.allow.extend(each(&this.methods, &this.paths));
+            }
+        }
+        for list in [&mut routes.allow, &mut routes.deny] {
+            list.sort();
+            list.dedup();
+        }
+        (routes.allow.len() + routes.deny.len() <= most_patterns).then_some(routes)
     }
-    for list in [&mut routes.allow, &mut routes.deny] {
-        list.sort();
-        list.dedup();
-    }
-    (routes.allow.len() + routes.deny.len() <= most_patterns).then_some(routes)
 }
 
 fn each(methods: &[&str], paths: &[String]) -> Vec<Route> {
