@@ -278,8 +278,8 @@ fn given(operation: &str, creates: bool, http: &HttpRequest, fields: &Map<String
     let once = match http.request.header("idempotency-key") {
         Found::One(name) if (1..=LONGEST_NAME).contains(&name.chars().count()) => {
             // A fast digest of a request is kept, and a fast digest of a password is as good as the password.
-            let fields: Map<String, Value> =
-                fields.clone().into_iter().filter(|(name, _)| name != "password").collect();
+            let mut fields = fields.clone();
+            fields.remove("password");
             let request = SecretText::new(format!("{operation} {}", Value::Object(fields)));
             Some(Once { name: name.to_owned(), request })
         }
