@@ -50,23 +50,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let folder = arguments.binaries.as_path();
     let dev = Dev::start(&folder.join("countersign"), folder)?;
     let recorded = Arc::new(dev.record()?);
-    let secret_id = dev.secret_id().to_owned();
     drop(dev);
     let issuer = Issuer::of(&recorded)?;
     let store = Store::start(&recorded, false)?;
     let start = |binary: &str, cache: &str| Start {
         command: vec![folder.join(binary).display().to_string()],
-        variables: [
-            ("TABLE_NAME", recorded.table.as_str()),
-            ("KEYRING_SECRET_ID", &secret_id),
-            ("ISSUER", ISSUER),
-            ("ENVIRONMENT", "test"),
-            ("DECISION_CACHE_SECONDS", cache),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &store.address),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &store.address),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec(),
+        variables: recorded.variables(&store, cache),
     };
     decisions(arguments, &issuer, &start("jwt-authorizer", "0"))?;
     println!(

@@ -70,11 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         tokens.insert(algorithm, all);
     }
     let recorded = Arc::new(dev.record()?);
-    let secret_id = dev.secret_id().to_owned();
     drop(dev);
     let plain = Store::start(&recorded, false)?;
     let tls = Store::start(&recorded, true)?;
-    let mut targets = targets(folder, &recorded, &secret_id, &tokens, &plain, &tls)?;
+    let mut targets = targets(folder, &recorded, &tokens, &plain, &tls)?;
     if arguments.peers {
         targets.extend(peers(folder, &tokens)?);
     }
@@ -122,7 +121,6 @@ fn measure(target: &Target, arguments: &Arguments) -> Result<Round, String> {
 fn targets(
     folder: &Path,
     recorded: &Recorded,
-    secret_id: &str,
     tokens: &BTreeMap<&str, Vec<String>>,
     plain: &Store,
     tls: &Store,
@@ -147,15 +145,7 @@ fn targets(
         pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
     };
     let ours = |store: &Store, cache: &str| {
-        let mut variables = of(&[
-            ("TABLE_NAME", &recorded.table),
-            ("KEYRING_SECRET_ID", secret_id),
-            ("ISSUER", ISSUER),
-            ("ENVIRONMENT", "test"),
-            ("DECISION_CACHE_SECONDS", cache),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &store.address),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &store.address),
-        ]);
+        let mut variables = recorded.variables(store, cache);
         if store.authority.is_some() {
             variables.extend(of(&[("AWS_CA_BUNDLE", &authority.display().to_string())]));
         }

@@ -122,11 +122,11 @@ impl Dev {
             .collect();
         let id = json!({"SecretId": text(&self.ready, "/env/KEYRING_SECRET_ID"), "VersionStage": "AWSCURRENT"});
         let secret = self.ask("secretsmanager_endpoint", "secretsmanager.GetSecretValue", &id)?;
-        Ok(Recorded { table, items, secret })
+        Ok(Recorded { table, items, secret, secret_id: self.secret_id().to_owned() })
     }
 
     /// The secret's id.
-    pub(crate) fn secret_id(&self) -> &str {
+    fn secret_id(&self) -> &str {
         text(&self.ready, "/env/KEYRING_SECRET_ID")
     }
 }

@@ -2,6 +2,7 @@
 //! measured is the function, and each call is counted. On request it speaks TLS.
 
 use crate::http;
+use crate::record::ISSUER;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Map, Value, json};
@@ -18,9 +19,25 @@ pub(crate) struct Recorded {
     pub(crate) items: HashMap<(String, String), Value>,
     /// The answer to GetSecretValue.
     pub(crate) secret: Value,
+    /// The secret's name.
+    pub(crate) secret_id: String,
 }
 
 impl Recorded {
+    /// The variables of a function beside this table and this secret, which keeps what it read for so many seconds.
+    pub(crate) fn variables(&self, store: &Store, cache_seconds: &str) -> Vec<(String, String)> {
+        let variables = [
+            ("TABLE_NAME", self.table.as_str()),
+            ("KEYRING_SECRET_ID", &self.secret_id),
+            ("ISSUER", ISSUER),
+            ("ENVIRONMENT", "test"),
+            ("DECISION_CACHE_SECONDS", cache_seconds),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &store.address),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &store.address),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
     /// The keys of the keyring that sign now, each with its private part.
     pub(crate) fn keys(&self) -> Vec<Value> {
         let text = self.secret.get("SecretString").and_then(Value::as_str).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What the time of a refusal tells: two requests that are answered alike, in turns, many times over.
 
 use crate::figures;
-use crate::record::{Dev, ISSUER, event, posted};
+use crate::record::{Dev, event, posted};
 use crate::runtime::{Event, Function, Start, rotation};
 use crate::store::Store;
 use serde_json::{Value, json};
@@ -27,21 +27,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let folder = arguments.binaries.as_path();
     let dev = Dev::start(&folder.join("countersign"), folder)?;
     let recorded = Arc::new(dev.record()?);
-    let secret_id = dev.secret_id().to_owned();
     drop(dev);
     let store = Store::start(&recorded, false)?;
     let start = |binary: &str| Start {
         command: vec![folder.join(binary).display().to_string()],
-        variables: [
-            ("TABLE_NAME", recorded.table.as_str()),
-            ("KEYRING_SECRET_ID", &secret_id),
-            ("ISSUER", ISSUER),
-            ("ENVIRONMENT", "test"),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &store.address),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &store.address),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec(),
+        variables: recorded.variables(&store, "0"),
     };
     let form = |body: String, status| posted("/oauth/token", "application/x-www-form-urlencoded", &body, status);
     let client = |id: &str, secret: &str, status| {
