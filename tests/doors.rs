@@ -20,6 +20,7 @@ use auth_core::ids::{ApiName, Environment, glob};
 use auth_core::jws::Algorithm;
 use auth_core::keyring::{Keyring, KeyringDocument};
 use auth_core::policy::{Breadth, routes};
+use auth_core::policy::{MAX_RESOURCE, resource};
 use auth_core::records::{Client, Facts};
 use auth_core::remote::HttpsUrl;
 use auth_core::secret::{Sealed, SecretText};
@@ -28,7 +29,7 @@ use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedToken};
 use auth_core::{jwk, openapi};
 use auth_edge::answer::{Answer, answer};
-use auth_edge::arn::{MAX_RESOURCE, MethodArn};
+use auth_edge::arn::MethodArn;
 use auth_edge::event::AuthorizerEvent;
 use auth_edge::oauth::{Parameters, basic_client, client_authentication};
 use auth_edge::{header, http_request};
@@ -337,7 +338,7 @@ fn authorizer_event(data: &[u8]) {
             ("GET", "/c/acme/secret"),
             ("POST", "/elsewhere"),
         ] {
-            assert!(!allows(&reply, &arn.resource(method, path)), "{method} {path} by {reply}");
+            assert!(!allows(&reply, &resource(arn.stage(), method, path)), "{method} {path} by {reply}");
         }
         assert!(reply.to_string().len() < 16 * 1024, "a long answer");
     }
@@ -368,7 +369,7 @@ fn method_arn(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let Some(arn) = MethodArn::parse(text) else { return };
     assert_eq!(MethodArn::parse(&arn.to_string()).as_ref(), Some(&arn));
-    assert_eq!(arn.resource(&arn.method, &arn.path), arn.to_string());
+    assert_eq!(resource(arn.stage(), &arn.method, &arn.path), arn.to_string());
     if let Some(exact) = arn.exact() {
         assert!(exact == text && glob(&exact, text) && !glob(&exact, &format!("{text}x")) && !exact.contains('*'));
     }

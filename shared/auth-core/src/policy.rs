@@ -11,7 +11,9 @@
 
 use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, rank};
 use crate::decision::{Rights, may_call};
-use crate::ids::SkuPattern;
+use crate::ids::{SkuPattern, glob};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -62,13 +64,100 @@ struct Near<'a> {
     skus: Cow<'a, [SkuPattern]>,
 }
 
-/// So many lists are known at most; then all are forgotten. Whoever may vary what they rest on costs no more than that.
+/// The longest resource of a policy, in characters.
+pub const MAX_RESOURCE: usize = 512;
+
+/// No pattern is shorter, with the ARN of its stage before it: more of them than fit are not even compared.
+const SHORTEST_PATTERN: usize = 60;
+
+/// Where a WebSocket is asked for; its resource has no method.
+const CONNECT: &str = "/$connect";
+
+/// The resource of a route, for the ARN of its API's stage.
+pub fn resource(stage: &str, method: &str, path: &str) -> String {
+    if path == CONNECT { format!("{stage}{path}") } else { format!("{stage}/{method}{path}") }
+}
+
+/// Routes as the statements of a policy, for one stage.
+#[derive(Debug, Default)]
+pub struct Statements {
+    /// One that denies, and one that allows: JSON. None that would name nothing.
+    json: Vec<Box<RawValue>>,
+    /// What is allowed: methods and paths.
+    allow: Vec<Route>,
+}
+
+impl PartialEq for Statements {
+    fn eq(&self, other: &Self) -> bool {
+        self.allow == other.allow && self.json.iter().map(|j| j.get()).eq(other.json.iter().map(|j| j.get()))
+    }
+}
+
+impl Statements {
+    /// Of these routes, for the ARN of a stage.
+    pub fn new(routes: &Routes, stage: &str) -> Self {
+        let short = |route: &&Route| resource(stage, &route.method, &route.path).len() <= MAX_RESOURCE;
+        if !routes.deny.iter().all(|route| short(&route)) {
+            // What cannot be denied must not be allowed by a wider pattern either.
+            return Self::default();
+        }
+        let allow: Vec<Route> = routes.allow.iter().filter(short).cloned().collect();
+        let written = |effect, routes: &[Route]| {
+            let resources: Vec<String> = routes.iter().map(|r| resource(stage, &r.method, &r.path)).collect();
+            let statement = Statement { action: "execute-api:Invoke", effect, resources };
+            (!routes.is_empty()).then(|| serde_json::value::to_raw_value(&statement).ok()).flatten()
+        };
+        Self { json: written("Deny", &routes.deny).into_iter().chain(written("Allow", &allow)).collect(), allow }
+    }
+
+    /// Each as JSON.
+    pub fn json(&self) -> &[Box<RawValue>] {
+        &self.json
+    }
+
+    /// Whether a request is among those that are allowed, if it is not denied.
+    pub fn allow(&self, method: &str, path: &str) -> bool {
+        self.allow.iter().any(|route| match path {
+            CONNECT => route.path == CONNECT,
+            _ => route.method == method && glob(&route.path, path),
+        })
+    }
+}
+
+/// A statement of an IAM policy about requests.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Statement {
+    action: &'static str,
+    effect: &'static str,
+    #[serde(rename = "Resource")]
+    resources: Vec<String>,
+}
+
+impl Statement {
+    /// Of one resource.
+    pub fn new(effect: &'static str, resource: String) -> Self {
+        Self { action: "execute-api:Invoke", effect, resources: vec![resource] }
+    }
+
+    /// About so many bytes as JSON.
+    pub fn bytes(&self) -> usize {
+        self.resources.iter().map(String::len).sum::<usize>() + 80
+    }
+}
+
+/// So many are known at most; then all are forgotten. Whoever may vary what they rest on costs no more than that.
 const MOST_KNOWN: usize = 1_000;
 
-/// Lists of routes by all that they rest on. The same rights come with every request of a credential, and the list is
-/// what a decision spends its time on.
+/// What was made of rights, by all that it rests on. The same rights come with every request of a credential, and the
+/// list of their routes is what a decision would spend its time on.
 #[derive(Debug, Default)]
-pub struct KnownRoutes(Mutex<HashMap<Vec<u8>, Option<Arc<Routes>>>>);
+pub struct KnownRoutes {
+    /// Lists that are the same for all tenants.
+    routes: Known<Routes>,
+    /// The policies of tenants.
+    statements: Known<Statements>,
+}
 
 impl Clone for KnownRoutes {
     fn clone(&self) -> Self {
@@ -76,19 +165,28 @@ impl Clone for KnownRoutes {
     }
 }
 
-impl KnownRoutes {
-    fn get(&self, facets: Vec<u8>, make: impl FnOnce() -> Option<Routes>) -> Option<Arc<Routes>> {
-        if let Some(routes) = self.0.lock().ok().and_then(|known| known.get(&facets).cloned()) {
-            return routes;
+#[derive(Debug)]
+struct Known<T>(Mutex<HashMap<Vec<u8>, Option<Arc<T>>>>);
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Known<T> {
+    fn get(&self, facets: Vec<u8>, make: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+        if let Some(made) = self.0.lock().ok().and_then(|known| known.get(&facets).cloned()) {
+            return made;
         }
-        let routes = make().map(Arc::new);
+        let made = make().map(Arc::new);
         if let Ok(mut known) = self.0.lock() {
             if known.len() >= MOST_KNOWN {
                 known.clear();
             }
-            known.insert(facets, routes.clone());
+            known.insert(facets, made.clone());
         }
-        routes
+        made
     }
 }
 
@@ -122,39 +220,38 @@ impl Facets {
     }
 }
 
+/// The routes of the rights, of the APIs behind the gateway of the matched operation, as statements for the ARN of a
+/// stage; `None` if they are surely more than so many bytes. Made once for the same rights and the same limits beside the
+/// path.
+pub fn known_statements(
+    rights: &Rights,
+    catalog: &Catalog,
+    matched: &Matched<'_>,
+    request: &Request,
+    (breadth, most_bytes): (Breadth, usize),
+    stage: &str,
+) -> Option<Arc<Statements>> {
+    let list = List { rights, catalog, matched, request, breadth, most_patterns: most_bytes / SHORTEST_PATTERN };
+    let mut facets = list.facets(list.tenant());
+    facets.extend_from_slice(stage.as_bytes());
+    catalog.known_routes.statements.get(facets, || Some(Statements::new(&list.routes()?, stage)))
+}
+
 /// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
-/// `most_patterns`. Made once for the same rights and the same limits beside the path.
-pub fn known_routes(
+/// `most_patterns`. Those that are the same for all tenants, but for its name, are made once.
+pub fn routes(
     rights: &Rights,
     catalog: &Catalog,
     matched: &Matched<'_>,
     request: &Request,
     breadth: Breadth,
     most_patterns: usize,
-) -> Option<Arc<Routes>> {
-    let list = List { rights, catalog, matched, request, breadth, most_patterns };
-    let tenant = list.tenant();
-    let known = &catalog.known_routes;
-    known.get(list.facets(tenant), || {
-        if !list.is_like_any_other(tenant) {
-            return list.make(tenant);
-        }
-        // Made once for all tenants, of which there may be many more than lists are kept.
-        let of_any = known.get(list.facets(ANY_TENANT), || list.make(ANY_TENANT))?;
-        let of_this =
-            |route: &Route| Route { method: route.method.clone(), path: route.path.replace(ANY_TENANT, tenant) };
-        let all = |routes: &[Route]| {
-            let mut routes: Vec<Route> = routes.iter().map(of_this).collect();
-            routes.sort();
-            routes
-        };
-        Some(Routes { allow: all(&of_any.allow), deny: all(&of_any.deny) })
-    })
+) -> Option<Routes> {
+    List { rights, catalog, matched, request, breadth, most_patterns }.routes()
 }
 
-/// The routes of the rights, of the APIs behind the gateway of the matched operation; `None` if they are more than
-/// `most_patterns`.
-pub fn routes(
+/// The same, made for this tenant alone: what the others are held against.
+pub fn routes_of_one(
     rights: &Rights,
     catalog: &Catalog,
     matched: &Matched<'_>,
@@ -180,6 +277,23 @@ impl<'a> List<'a> {
     /// The tenant's name; empty where there is none.
     fn tenant(&self) -> &'a str {
         self.rights.tenant().map_or("", |tenant| tenant.as_str())
+    }
+
+    fn routes(&self) -> Option<Routes> {
+        let tenant = self.tenant();
+        if !self.is_like_any_other(tenant) {
+            return self.make(tenant);
+        }
+        // Made once for all tenants, of which there may be many more than lists are kept.
+        let of_any = self.catalog.known_routes.routes.get(self.facets(ANY_TENANT), || self.make(ANY_TENANT))?;
+        let of_this =
+            |route: &Route| Route { method: route.method.clone(), path: route.path.replace(ANY_TENANT, tenant) };
+        let all = |routes: &[Route]| {
+            let mut routes: Vec<Route> = routes.iter().map(of_this).collect();
+            routes.sort();
+            routes
+        };
+        Some(Routes { allow: all(&of_any.allow), deny: all(&of_any.deny) })
     }
 
     /// The APIs behind the gateway.

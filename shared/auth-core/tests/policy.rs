@@ -12,12 +12,16 @@ use auth_core::decision::{Deployment, Rights, Trail, authorize, establish_token}
 use auth_core::ids::{Environment, glob};
 use auth_core::jws::Algorithm;
 use auth_core::keyring::{Keyring, KeyringDocument};
-use auth_core::policy::{Breadth, Routes, known_routes, routes};
+use auth_core::policy::{Breadth, Routes, Statements, known_statements, routes, routes_of_one};
 use auth_core::records::Facts;
 use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedToken};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+const STAGE: &str = "arn:aws:execute-api:eu-west-1:1:a/s";
+/// More bytes than any policy here has.
+const MANY: usize = 100_000;
 use std::sync::OnceLock;
 
 const SEGMENTS: [&str; 8] = ["a", "b", "{x}", "{t}", "{s}", "{g+}", "acme", "AB1"];
@@ -205,7 +209,7 @@ proptest! {
         let rights = rights(SKUS[skus], details(limits), &catalog);
         let breadth = if narrow { Breadth::Api } else { Breadth::Gateway };
         if let Some(matched) = catalog.find(&first.method, &first.path)
-            && let Some(routes) = routes(&rights, &catalog, &matched, &first, breadth, 1000)
+            && let Some(routes) = routes_of_one(&rights, &catalog, &matched, &first, breadth, 1000)
             && let Some(allowed) = fresh(&rights, &catalog, &second)
         {
             let operations: Vec<&str> = catalog.apis.values().flat_map(|a| &a.operations).map(|o| o.id.as_str()).collect();
@@ -224,7 +228,7 @@ proptest! {
         let catalog = catalog(made);
         let rights = rights(&[], json!([]), &catalog);
         if let Some(matched) = catalog.find(&first.method, &first.path)
-            && let Some(routes) = routes(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
+            && let Some(routes) = routes_of_one(&rights, &catalog, &matched, &first, Breadth::Gateway, 1000)
             && let Some(true) = fresh(&rights, &catalog, &second)
         {
             let operations: Vec<&str> = catalog.apis.values().flat_map(|a| &a.operations).map(|o| o.id.as_str()).collect();
@@ -251,9 +255,9 @@ proptest! {
         if let Some(matched) = catalog.find(&request.method, &request.path) {
             for tenant in TENANTS {
                 let rights = rights_at(tenant, SKUS[skus], details(limits), &catalog);
-                let alone = routes(&rights, &catalog, &matched, &request, breadth, 1000);
-                for known in [(); 2].map(|()| known_routes(&rights, &catalog, &matched, &request, breadth, 1000)) {
-                    prop_assert_eq!(known.as_deref(), alone.as_ref(), "{}", tenant);
+                let alone = routes_of_one(&rights, &catalog, &matched, &request, breadth, 1000);
+                for known in [(); 2].map(|()| routes(&rights, &catalog, &matched, &request, breadth, 1000)) {
+                    prop_assert_eq!(&known, &alone, "{}", tenant);
                 }
             }
         }
@@ -279,9 +283,12 @@ fn a_policy_of_limited_tokens_keeps_within_each_limit() {
             // Of a request that was decided, only its operation counts.
             for first in requests.iter().step_by(WORDS.len() * WORDS.len()) {
                 let Some(matched) = catalog.find(&first.method, &first.path) else { continue };
-                let known = || known_routes(&rights, &catalog, &matched, first, Breadth::Gateway, 1000);
-                let routes = routes(&rights, &catalog, &matched, first, Breadth::Gateway, 1000);
-                assert_eq!((known().as_deref(), known().as_deref()), (routes.as_ref(), routes.as_ref()), "made once");
+                let routes = routes_of_one(&rights, &catalog, &matched, first, Breadth::Gateway, 1000);
+                let made = routes.as_ref().map(|routes| Statements::new(routes, STAGE));
+                for _ in 0..2 {
+                    let known = known_statements(&rights, &catalog, &matched, first, (Breadth::Gateway, MANY), STAGE);
+                    assert_eq!(known.as_deref(), made.as_ref(), "made once");
+                }
                 for second in routes.iter().flat_map(|routes| requests.iter().filter(|r| allows(routes, r))) {
                     seen += 1;
                     assert_ne!(
@@ -391,17 +398,21 @@ fn a_list_that_was_made_for_others_is_not_handed_out() {
         ("another SKU asked for", usual.clone(), ed, asked("acme", "S1", "ZZ"), gateway),
         ("of one API alone", usual.clone(), ed, common(), Breadth::Api),
     ];
-    let list = |other: &Value, algorithm: Algorithm, request: &Request, breadth: Breadth| {
+    let list = |other: &Value, algorithm: Algorithm, request: &Request, breadth: Breadth, stage: &str| {
         let rights = rights_of(other, algorithm, &catalog);
         let matched = catalog.find(&request.method, &request.path).unwrap();
-        let known = known_routes(&rights, &catalog, &matched, request, breadth, 1000).unwrap();
-        (known, routes(&rights, &catalog, &matched, request, breadth, 1000).unwrap())
+        let known = known_statements(&rights, &catalog, &matched, request, (breadth, MANY), stage).unwrap();
+        let routes = routes_of_one(&rights, &catalog, &matched, request, breadth, 1000).unwrap();
+        (known, Statements::new(&routes, stage))
     };
-    let (first, _) = list(&usual, ed, &common(), gateway);
-    for (sentence, other, algorithm, request, breadth) in rows {
-        let (known, made) = list(&other, algorithm, &request, breadth);
+    let (first, _) = list(&usual, ed, &common(), gateway, STAGE);
+    let other_stage =
+        ("another stage", usual.clone(), ed, common(), gateway, "arn:aws:execute-api:eu-west-1:1:a/other");
+    let rows = rows.into_iter().map(|(why, other, alg, asked, breadth)| (why, other, alg, asked, breadth, STAGE));
+    for (sentence, other, algorithm, request, breadth, stage) in rows.chain([other_stage]) {
+        let (known, made) = list(&other, algorithm, &request, breadth, stage);
         assert_ne!(*first, made, "{sentence}: it changes the list");
         assert_eq!(*known, made, "{sentence}");
     }
-    assert_eq!(*list(&usual, ed, &common(), gateway).0, *first, "the first is as it was");
+    assert_eq!(*list(&usual, ed, &common(), gateway, STAGE).0, *first, "the first is as it was");
 }

@@ -1,24 +1,22 @@
 //! What an authorizer answers, in the form that the gateway wants.
 
-use crate::arn::{MAX_RESOURCE, MethodArn};
+use crate::arn::MethodArn;
 use crate::event::{AuthorizerEvent, GRAPHQL_PATH, Shape};
 use auth_core::api::{Matched, Operation};
 use auth_core::decision::{Access, Rights, Verdict, may_call};
-use auth_core::ids::glob;
-use auth_core::policy::{Breadth, Route, Routes, known_routes};
+use auth_core::policy::{Breadth, Statement, Statements, known_statements};
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::{base64url, fingerprint};
 use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
+use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// A policy of more bytes is made anew for the requested API alone; and one of more than the most, for the requested
 /// route alone. No limit of a REST authorizer's answer is documented; 8 KiB is that of a WebSocket's.
 const MANY_BYTES: usize = 4096;
 const MOST_BYTES: usize = 8192;
-
-/// No pattern is shorter, with the ARN of its stage before it: more of them than fit are not even compared.
-const SHORTEST_PATTERN: usize = 60;
 
 /// What an authorizer answers.
 #[derive(Debug)]
@@ -72,8 +70,8 @@ pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiRespo
     let rights = verdict.rights();
     let policy = match (rights, verdict.matched(&event.request)) {
         (Some(rights), Some(matched)) => policy(arn, event, verdict, rights, &matched),
-        (Some(_), None) => policy_of(arn, &Routes::default(), false),
-        (None, _) => Policy::new(vec![arn.everything()], Vec::new()),
+        (Some(_), None) => Policy::new(arn, Arc::default(), false),
+        (None, _) => Policy::nothing(arn),
     };
     let principal = rights.map(Rights::principal).filter(|p| !p.is_empty());
     let is_rest = matches!(event.shape, Shape::RestToken | Shape::RestRequest);
@@ -95,38 +93,62 @@ pub fn usage_key(client_id: &str) -> String {
     if key.len() <= 128 { key } else { format!("{USAGE_KEY}{}", fingerprint(client_id)) }
 }
 
-/// An IAM policy.
-#[derive(Debug, Serialize)]
+/// An IAM policy: what is said of the request at hand alone, and what is known of the credential.
+#[derive(Debug)]
 struct Policy {
-    #[serde(rename = "Version")]
-    version: &'static str,
-    #[serde(rename = "Statement")]
-    statements: Vec<Statement>,
+    own: Option<Statement>,
+    known: Arc<Statements>,
 }
 
-#[derive(Debug, Serialize)]
-struct Statement {
-    #[serde(rename = "Action")]
-    action: &'static str,
-    #[serde(rename = "Effect")]
-    effect: &'static str,
-    #[serde(rename = "Resource")]
-    resources: Vec<String>,
+impl Serialize for Policy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut policy = serializer.serialize_struct("Policy", 2)?;
+        policy.serialize_field("Version", "2012-10-17")?;
+        policy.serialize_field("Statement", &All(self))?;
+        policy.end()
+    }
+}
+
+struct All<'a>(&'a Policy);
+
+impl Serialize for All<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Policy { own, known } = self.0;
+        let mut all = serializer.serialize_seq(Some(usize::from(own.is_some()) + known.json().len()))?;
+        if let Some(own) = own {
+            all.serialize_element(own)?;
+        }
+        for statement in known.json() {
+            all.serialize_element(statement)?;
+        }
+        all.end()
+    }
 }
 
 impl Policy {
-    fn new(deny: Vec<String>, allow: Vec<String>) -> Self {
-        let statement = |(effect, resources): (_, Vec<String>)| {
-            (!resources.is_empty()).then_some(Statement { action: "execute-api:Invoke", effect, resources })
-        };
-        let statements = [("Deny", deny), ("Allow", allow)].into_iter().filter_map(statement).collect();
-        Self { version: "2012-10-17", statements }
+    /// That denies everything of the stage.
+    fn nothing(arn: &MethodArn) -> Self {
+        Self { own: Some(Statement::new("Deny", arn.everything())), known: Arc::default() }
     }
 
-    /// About so many bytes as JSON: resources with their quotes and commas, and what stands around them.
+    fn new(arn: &MethodArn, known: Arc<Statements>, allowed: bool) -> Self {
+        let own = match allowed {
+            true if known.allow(&arn.method, &arn.path) => None,
+            true => arn.exact().map(|this| Statement::new("Allow", this)),
+            // A path that would be taken for a pattern closes the whole stage to the credential instead.
+            false => Some(Statement::new("Deny", arn.exact().unwrap_or_else(|| arn.everything()))),
+        };
+        if own.is_none() && known.json().is_empty() {
+            // A gateway takes no policy that says nothing.
+            return Self::nothing(arn);
+        }
+        Self { own, known }
+    }
+
+    /// About so many bytes as JSON.
     fn bytes(&self) -> usize {
-        let resources = self.statements.iter().flat_map(|statement| &statement.resources);
-        resources.map(|resource| resource.len() + 3).sum::<usize>() + 80 * self.statements.len() + 50
+        let known = self.known.json().iter().map(|statement| statement.get().len()).sum::<usize>();
+        known + self.own.as_ref().map_or(0, Statement::bytes)
     }
 }
 
@@ -161,42 +183,17 @@ fn policy(
 ) -> Policy {
     let allowed = verdict.access.is_ok();
     for (breadth, most_bytes) in [(Breadth::Gateway, MANY_BYTES), (Breadth::Api, MOST_BYTES)] {
-        let most_patterns = most_bytes / SHORTEST_PATTERN;
-        let Some(routes) = known_routes(rights, &verdict.catalog, matched, &event.request, breadth, most_patterns)
+        let (catalog, request) = (&verdict.catalog, &event.request);
+        let Some(known) = known_statements(rights, catalog, matched, request, (breadth, most_bytes), arn.stage())
         else {
             continue;
         };
-        let policy = policy_of(arn, &routes, allowed);
+        let policy = Policy::new(arn, known, allowed);
         if policy.bytes() <= most_bytes {
             return policy;
         }
     }
-    policy_of(arn, &Routes::default(), allowed)
-}
-
-fn policy_of(arn: &MethodArn, routes: &Routes, allowed: bool) -> Policy {
-    let resources =
-        |routes: &[Route]| -> Vec<String> { routes.iter().map(|r| arn.resource(&r.method, &r.path)).collect() };
-    let (mut deny, mut allow) = (resources(&routes.deny), resources(&routes.allow));
-    if deny.iter().any(|resource| resource.len() > MAX_RESOURCE) {
-        // What cannot be denied must not be allowed by a wider pattern either.
-        (deny, allow) = (Vec::new(), Vec::new());
-    }
-    allow.retain(|resource| resource.len() <= MAX_RESOURCE);
-    let this = arn.to_string();
-    if allowed {
-        if !allow.iter().any(|pattern| glob(pattern, &this)) {
-            allow.extend(arn.exact());
-        }
-    } else {
-        // A path that would be taken for a pattern closes the whole stage to the credential instead.
-        deny.insert(0, arn.exact().unwrap_or_else(|| arn.everything()));
-    }
-    if deny.is_empty() && allow.is_empty() {
-        // A gateway takes no policy that says nothing.
-        deny.push(arn.everything());
-    }
-    Policy::new(deny, allow)
+    Policy::new(arn, Arc::default(), allowed)
 }
 
 /// The context: flat. `code`, `error` and `reason` hold nothing that a gateway template, which does not escape, would

@@ -1,9 +1,7 @@
 //! execute-api ARNs: `arn:{partition}:execute-api:{region}:{account}:{apiId}/{stage}/{VERB}/{path}`.
 
+use auth_core::policy::{MAX_RESOURCE, resource};
 use std::fmt;
-
-/// The longest resource of a policy, in characters.
-pub const MAX_RESOURCE: usize = 512;
 
 /// The ARN of one request. The path may hold colons and anything else that a caller sends; it never becomes a
 /// resource unless it is free of wildcards.
@@ -50,9 +48,9 @@ impl MethodArn {
         })
     }
 
-    /// A resource of this API and stage.
-    pub fn resource(&self, method: &str, path: &str) -> String {
-        if path == "/$connect" { format!("{}/$connect", self.stage) } else { format!("{}/{method}{path}", self.stage) }
+    /// The ARN of the API and its stage.
+    pub fn stage(&self) -> &str {
+        &self.stage
     }
 
     /// Everything of this API and stage.
@@ -71,7 +69,7 @@ impl MethodArn {
 
 impl fmt::Display for MethodArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.resource(&self.method, &self.path))
+        f.write_str(&resource(&self.stage, &self.method, &self.path))
     }
 }
 
