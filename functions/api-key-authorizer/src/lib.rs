@@ -7,7 +7,7 @@ use auth_edge::authorizer::{Failure, Kind, walk};
 use auth_edge::report::Sink;
 use auth_edge::{clock, header};
 use auth_store::gate::Gate;
-use serde_json::Value;
+use serde::Deserializer;
 
 const KIND: Kind = Kind { name: "api_key", header: "apikey", malformed: Refusal::InvalidApiKey };
 
@@ -15,11 +15,11 @@ const KIND: Kind = Kind { name: "api_key", header: "apikey", malformed: Refusal:
 ///
 /// # Errors
 /// `Unauthorized`, which the gateway answers with 401; anything else is 500.
-pub async fn handle(
+pub async fn handle<'de>(
     gate: &Gate,
     settings: &Settings,
     sink: &dyn Sink,
-    event: &Value,
+    event: impl Deserializer<'de>,
     request_id: &str,
 ) -> Result<Reply, Failure> {
     let now = clock::now();

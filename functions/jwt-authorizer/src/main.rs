@@ -14,8 +14,8 @@ async fn main() -> Result<(), Error> {
     let (gate, settings) = (&gate, &settings);
     // Read here: the runtime would follow each member's path, for the text of an error that nobody gets to see.
     run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        let read = serde_json::from_str(event.payload.get()).unwrap_or_default();
-        jwt_authorizer::handle(gate, settings, &Stdout, &read, &event.context.request_id).await.map_err(error)
+        let read = &mut serde_json::Deserializer::from_str(event.payload.get());
+        jwt_authorizer::handle(gate, settings, &Stdout, read, &event.context.request_id).await.map_err(error)
     }))
     .await
 }

@@ -9,7 +9,7 @@ use auth_core::decision::Verdict;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::settings::{LogLevel, Settings};
 use auth_core::time::Timestamp;
-use serde_json::Value;
+use serde::Deserializer;
 use std::fmt;
 
 /// Why a function answers with an error. API Gateway makes 401 of the one spelling `Unauthorized`, and 500 of
@@ -48,8 +48,8 @@ pub struct Kind {
 ///
 /// # Errors
 /// [`Failure`].
-pub async fn walk<F, E>(
-    event: &Value,
+pub async fn walk<'de, F, E>(
+    event: impl Deserializer<'de>,
     kind: Kind,
     request_id: &str,
     now: Timestamp,

@@ -2,7 +2,10 @@
 
 use crate::arn::MethodArn;
 use auth_core::api::Request;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
 
 /// Which gateway asks, and so in which form it wants its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,27 +50,83 @@ pub struct AuthorizerEvent {
 #[error("not an authorizer's event: {0}")]
 pub struct NotAnEvent(pub &'static str);
 
+/// What counts of an event, as it was sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    r#type: Option<String>,
+    version: Option<String>,
+    method_arn: Option<String>,
+    route_arn: Option<String>,
+    authorization_token: Option<String>,
+    headers: Option<Members<String>>,
+    multi_value_headers: Option<Members<Vec<String>>>,
+    query_string_parameters: Option<Members<String>>,
+    multi_value_query_string_parameters: Option<Members<Vec<String>>>,
+    request_headers: Option<Members<String>>,
+    request_context: Option<Context>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context {
+    api_id: Option<String>,
+    event_type: Option<String>,
+    request_id: Option<String>,
+    identity: Option<Caller>,
+    http: Option<Caller>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Caller {
+    source_ip: Option<String>,
+    user_agent: Option<String>,
+}
+
+/// An object of members of one type, in the order in which they were sent; what is there twice is there twice.
+struct Members<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
+            type Value = Members<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<T>, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Read(PhantomData))
+    }
+}
+
 impl AuthorizerEvent {
     /// Reads an event. `credential_header` is the header that a TOKEN event's `authorizationToken` came from.
     /// Members that are not known are passed over: API Gateway adds some from time to time.
     ///
     /// # Errors
     /// [`NotAnEvent`].
-    pub fn read(event: &Value, credential_header: &str) -> Result<Self, NotAnEvent> {
-        let event = event.as_object().ok_or(NotAnEvent("not an object"))?;
-        let text = |name: &str| event.get(name).and_then(Value::as_str);
-        let context = event.get("requestContext");
-        let at = |path: &str| context.and_then(|c| c.pointer(path)).and_then(Value::as_str).map(str::to_owned);
-        let shape = match (text("type"), text("version")) {
+    pub fn read<'de>(event: impl Deserializer<'de>, credential_header: &str) -> Result<Self, NotAnEvent> {
+        let sent = Sent::deserialize(event).map_err(|_| NotAnEvent("no object, or a member of another type"))?;
+        let (context, token) = (sent.request_context.unwrap_or_default(), sent.authorization_token);
+        let shape = match (sent.r#type.as_deref(), sent.version.as_deref()) {
             (Some("TOKEN"), _) => Shape::RestToken,
             (Some("REQUEST"), Some("2.0")) => Shape::Http2,
             (Some("REQUEST"), Some("1.0")) => Shape::Http1,
-            (Some("REQUEST"), _) if at("/eventType").as_deref() == Some("CONNECT") => Shape::WebSocket,
+            (Some("REQUEST"), _) if context.event_type.as_deref() == Some("CONNECT") => Shape::WebSocket,
             (Some("REQUEST"), None) => Shape::RestRequest,
-            (None, None) if text("authorizationToken").is_some() && at("/apiId").is_some() => Shape::AppSync,
+            (None, None) if token.is_some() && context.api_id.is_some() => Shape::AppSync,
             _ => return Err(NotAnEvent("type")),
         };
-        let arn = text(if shape == Shape::Http2 { "routeArn" } else { "methodArn" }).and_then(MethodArn::parse);
+        let arn = if shape == Shape::Http2 { sent.route_arn } else { sent.method_arn };
+        let arn = arn.as_deref().and_then(MethodArn::parse);
         let (method, path) = match (shape, &arn) {
             (Shape::AppSync, _) => ("POST", GRAPHQL_PATH),
             (_, None) => return Err(NotAnEvent("methodArn or routeArn")),
@@ -75,8 +134,8 @@ impl AuthorizerEvent {
             (_, Some(arn)) => (arn.method.as_str(), arn.path.as_str()),
         };
         let credential = || {
-            let token = text("authorizationToken").ok_or(NotAnEvent("authorizationToken"))?;
-            Ok((credential_header.to_owned(), token.to_owned()))
+            let token = token.ok_or(NotAnEvent("authorizationToken"))?;
+            Ok((credential_header.to_owned(), token))
         };
         let request = Request {
             method: method.to_owned(),
@@ -85,58 +144,41 @@ impl AuthorizerEvent {
                 Shape::RestToken => Some(vec![credential()?]),
                 // The token is the header that AppSync took it from, whatever else calls itself so.
                 Shape::AppSync => {
-                    let mut headers = values(event, "requestHeaders", "")?;
+                    let mut headers = values(sent.request_headers, None);
                     headers.retain(|(name, _)| !name.eq_ignore_ascii_case(credential_header));
                     headers.push(credential()?);
                     Some(headers)
                 }
-                _ => Some(values(event, "headers", "multiValueHeaders")?),
+                _ => Some(values(sent.headers, sent.multi_value_headers)),
             },
             query: match shape {
                 Shape::RestToken | Shape::AppSync => None,
-                _ => Some(values(event, "queryStringParameters", "multiValueQueryStringParameters")?),
+                _ => Some(values(sent.query_string_parameters, sent.multi_value_query_string_parameters)),
             },
         };
-        let in_either = |rest: &str, http: &str| at(if shape == Shape::Http2 { http } else { rest });
+        let caller = if shape == Shape::Http2 { context.http } else { context.identity }.unwrap_or_default();
         Ok(Self {
             shape,
             arn,
             request,
-            request_id: at("/requestId").unwrap_or_default(),
-            source_ip: in_either("/identity/sourceIp", "/http/sourceIp"),
-            user_agent: in_either("/identity/userAgent", "/http/userAgent"),
+            request_id: context.request_id.unwrap_or_default(),
+            source_ip: caller.source_ip,
+            user_agent: caller.user_agent,
         })
     }
 }
 
 /// Names and values of headers or query parameters. Where the event lists all values of a name, those count; the
 /// single-valued map would show only one of them.
-pub fn values(event: &Map<String, Value>, single: &str, multi: &str) -> Result<Vec<(String, String)>, NotAnEvent> {
-    let mut all = Vec::new();
-    let listed = match event.get(multi) {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(listed)) => Some(listed),
-        Some(_) => return Err(NotAnEvent("multi-valued headers or parameters")),
-    };
-    for (name, list) in listed.into_iter().flatten() {
-        for value in list.as_array().ok_or(NotAnEvent("multi-valued headers or parameters"))? {
-            let value = value.as_str().ok_or(NotAnEvent("multi-valued headers or parameters"))?;
-            all.push((name.clone(), value.to_owned()));
-        }
+fn values(single: Option<Members<String>>, listed: Option<Members<Vec<String>>>) -> Vec<(String, String)> {
+    let listed = listed.map_or_else(Vec::new, |members| members.0);
+    let is_listed = |name: &str| listed.iter().any(|(listed, _)| listed.eq_ignore_ascii_case(name));
+    let mut all = single.map_or_else(Vec::new, |members| members.0);
+    all.retain(|(name, _)| !is_listed(name));
+    for (name, values) in listed {
+        all.extend(values.into_iter().map(|value| (name.clone(), value)));
     }
-    match event.get(single) {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(map)) => {
-            for (name, value) in map {
-                let value = value.as_str().ok_or(NotAnEvent("headers or parameters"))?;
-                if !listed.is_some_and(|l| l.keys().any(|k| k.eq_ignore_ascii_case(name))) {
-                    all.push((name.clone(), value.to_owned()));
-                }
-            }
-        }
-        Some(_) => return Err(NotAnEvent("headers or parameters")),
-    }
-    Ok(all)
+    all
 }
 
 #[cfg(test)]
