@@ -356,7 +356,7 @@ pub fn find_operation<'a, T>(
 ) -> Option<(T, &'a Operation, PathParameters)> {
     let parts = segments_of(path)?;
     let (with, operation) = operations
-        .filter(|(_, o)| (o.method == method || o.method == "ANY") && o.path.fits(&parts))
+        .filter(|(_, o)| o.path.fits(&parts) && (o.method == method || o.method == "ANY"))
         .min_by(|(_, a), (_, b)| rank(a).cmp(&rank(b)))?;
     Some((with, operation, operation.path.parameters(&parts)))
 }

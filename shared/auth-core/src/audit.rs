@@ -132,7 +132,13 @@ impl AuditLine {
 
     /// The line as JSON, without a line break inside.
     pub fn to_json(&self) -> String {
-        // U+2028 and U+2029 end a line for some readers, though not for JSON.
-        serde_json::to_string(self).unwrap_or_default().replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+        let mut text = serde_json::to_string(self).unwrap_or_default();
+        // They end a line for some readers, though not for JSON.
+        for (breaks, escaped) in [('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")] {
+            if text.contains(breaks) {
+                text = text.replace(breaks, escaped);
+            }
+        }
+        text
     }
 }

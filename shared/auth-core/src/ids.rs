@@ -1,8 +1,9 @@
 //! Names: each its own type, made from text at the door and nowhere else.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Text that is not what its place asks for. Says what was expected, never what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,9 +18,9 @@ pub struct Malformed {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, 1..=$max:literal, $rule:literal, $accepts:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(Box<str>);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text.
@@ -46,9 +47,15 @@ macro_rules! name {
             }
         }
 
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0.into()
+                (*name.0).to_owned()
             }
         }
 
