@@ -203,17 +203,22 @@ impl Gate {
             Ok(token) => token,
             Err(reason) => return Ok(Err(reason)),
         };
-        line.client_id = token.client_id().map(ToString::to_string);
-        line.tenant = token.tenant().map(ToString::to_string);
-        line.jti = token.jti().map(ToString::to_string);
+        line.client_id = token.client_id().map(|name| name.as_str().to_owned());
+        line.tenant = token.tenant().map(|name| name.as_str().to_owned());
+        line.jti = token.jti().map(|name| name.as_str().to_owned());
 
-        let catalog = self.store.catalog().await?;
-        let is_idle = |m: Matched<'_>| m.api.token.idle_seconds.is_some();
+        // A process that does not know the APIs yet asks for whatever may count; it reads them in the next trip.
+        let is_idle = |catalog: &Catalog| {
+            let matched = catalog.find(&request.method, &request.path);
+            matched.is_some_and(|m: Matched<'_>| m.api.token.idle_seconds.is_some())
+        };
+        let known = self.store.known_catalog();
+        let last_seen = known.is_none_or(|(_, catalog)| catalog.knows_idle_lives() && is_idle(&catalog));
         let wanted = Wanted {
             client: token.client_id(),
             tenant: token.tenant(),
             jti: token.jti(),
-            last_seen: catalog.knows_idle_lives() && catalog.find(&request.method, &request.path).is_some_and(is_idle),
+            last_seen,
             login_ref: token.login_ref(),
             key: token.key_ref(),
             ..Wanted::default()
@@ -259,7 +264,7 @@ impl Gate {
         let audiences: Vec<&str> =
             matched.iter().map(|m| m.api.audience.as_str()).chain([self.issuer.as_str()]).collect();
         let client = fetched.facts.client.as_ref();
-        line.client_id = client.map(|c| c.client_id.to_string());
+        line.client_id = client.map(|c| c.client_id.as_str().to_owned());
         let proven =
             token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;
         let token = match trail.note("signature and claims", proven) {
@@ -272,11 +277,11 @@ impl Gate {
         if let Some(own) = own {
             if Some(&own) != tenant.as_ref() {
                 fetched = self.fetch_client(&client_id, Some(&own), now).await?;
+                self.store.bind(&hint, &client_id, &own);
             }
-            self.store.bind(&hint, &client_id, &own);
             tenant = Some(own);
         }
-        line.tenant = tenant.as_ref().map(ToString::to_string);
+        line.tenant = tenant.as_ref().map(|name| name.as_str().to_owned());
         let deployment = self.deployment(now);
         Ok(establish_self_signed(&token, tenant.as_ref(), fetched.facts, &catalog, deployment, trail))
     }
@@ -307,20 +312,23 @@ impl Gate {
             let (client, tenant) = bound.as_ref().map(|(c, t)| (c, t)).unzip();
             fetched = self.store.fetch(Wanted { key: Some(&digest), client, tenant, ..Wanted::default() }, now).await?;
             let owner = fetched.facts.key.as_ref().map(|k| (k.client_id.clone(), k.tenant.clone()));
-            if owner == bound || owner.is_none() {
+            if owner == bound {
                 break;
+            }
+            match &owner {
+                Some((client, tenant)) => self.store.bind(&hint, client, tenant),
+                None => {
+                    self.store.unbind(&hint);
+                    break;
+                }
             }
             bound = owner;
         }
         let catalog = self.store.catalog_for(&fetched).await?;
-        match &fetched.facts.key {
-            Some(key) => {
-                line.key_id = Some(key.key_id.to_string());
-                line.client_id = Some(key.client_id.to_string());
-                line.tenant = Some(key.tenant.to_string());
-                self.store.bind(&hint, &key.client_id, &key.tenant);
-            }
-            None => self.store.unbind(&hint),
+        if let Some(key) = &fetched.facts.key {
+            line.key_id = Some(key.key_id.as_str().to_owned());
+            line.client_id = Some(key.client_id.as_str().to_owned());
+            line.tenant = Some(key.tenant.as_str().to_owned());
         }
         let matched = catalog.find(&request.method, &request.path);
         let requested = matched.as_ref().map_or(Found::Unseen, |m| match m.operation.tenant {
@@ -351,9 +359,10 @@ impl Gate {
         let matched = catalog.find(&request.method, &request.path);
         line.method = Some(auth_core::audit::cut(&request.method));
         if let Some(matched) = &matched {
-            line.api = Some(matched.api.name.to_string());
+            line.api = Some(matched.api.name.as_str().to_owned());
             line.route = Some(matched.operation.path.to_string());
-            line.scope = matched.operation.scopes.first().and_then(|set| set.first()).map(ToString::to_string);
+            line.scope =
+                matched.operation.scopes.first().and_then(|set| set.first()).map(|name| name.as_str().to_owned());
         }
         let access = match (&rights, &matched) {
             (Err(reason), _) => Err(reason.clone()),
@@ -361,9 +370,9 @@ impl Gate {
             (Ok(rights), Some(matched)) => authorize(rights, matched, request, &mut trail),
         };
         if let Ok(rights) = &rights {
-            line.customer_id = rights.customer_id().map(ToString::to_string);
-            line.user_login = rights.user_login().map(ToString::to_string);
-            line.tenant = rights.tenant().map(ToString::to_string).or_else(|| line.tenant.take());
+            line.customer_id = rights.customer_id().map(|name| name.as_str().to_owned());
+            line.user_login = rights.user_login().map(|name| name.as_str().to_owned());
+            line.tenant = rights.tenant().map(|name| name.as_str().to_owned()).or_else(|| line.tenant.take());
         }
         match &access {
             Err(reason) => line.refused(reason),

@@ -710,7 +710,7 @@ fn known_secret(name: &str) -> Option<&'static str> {
 
 fn there<T: serde::de::DeserializeOwned>(items: &HashMap<Key, Item>, key: &Key) -> Result<Option<There<T>>, Fault> {
     let Some(item) = items.get(key) else { return Ok(None) };
-    Ok(Some(There { record: parse(item)?, version: version_of(item) }))
+    Ok(Some(There { record: parse(item.clone())?, version: version_of(item) }))
 }
 
 fn version_of(item: &Item) -> u64 {

@@ -21,16 +21,17 @@ use aws_sdk_dynamodb::types::{
     ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
     WriteRequest,
 };
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, JoinSet};
 
 /// How many items and bindings are kept. Bounded, so that made-up names cannot fill the memory.
-const KEPT: u64 = 10_000;
+const KEPT: usize = 10_000;
 
 /// The use of a key is noted once in so many seconds.
 const USE_NOTED_SECONDS: i64 = 60;
@@ -68,7 +69,7 @@ enum Kept {
 }
 
 /// How an item is read.
-type Read = fn(&Item) -> Result<Kept, Fault>;
+type Read = fn(Item) -> Result<Kept, Fault>;
 
 /// The table, and what a process keeps of it.
 pub struct Store {
@@ -170,7 +171,7 @@ impl Store {
         ];
         let version = Some(version);
         let of_version: Read = |item| {
-            let version = number(item, "version").unwrap_or_default();
+            let version = number(&item, "version").unwrap_or_default();
             Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
         };
         let read = read.into_iter().chain([(&version, of_version)]);
@@ -241,7 +242,7 @@ impl Store {
             all.push(match kept {
                 Some(kept) => kept,
                 None => {
-                    let new = items.get(*key).map(how).transpose()?.unwrap_or(Kept::Absent);
+                    let new = items.remove(*key).map(how).transpose()?.unwrap_or(Kept::Absent);
                     if keeps {
                         self.kept.insert((*key).clone(), (now, new.clone()));
                     }
@@ -271,7 +272,7 @@ impl Store {
         match self.known_catalog() {
             // What was kept for a while may be of an older version; that is no reason to load again.
             Some((version, catalog)) if version >= fetched.catalog_version => Ok(catalog),
-            known => Box::pin(self.load_catalog(known.map(|(version, _)| version))).await,
+            _ => Box::pin(self.load_catalog(Some(fetched.catalog_version))).await,
         }
     }
 
@@ -287,15 +288,19 @@ impl Store {
         self.catalog.read().ok()?.clone()
     }
 
-    async fn load_catalog(&self, outdated: Option<u64>) -> Result<Arc<Catalog>, Fault> {
+    /// Loads it, unless others have loaded it in the meantime. `seen` is the version that was just read.
+    async fn load_catalog(&self, seen: Option<u64>) -> Result<Arc<Catalog>, Fault> {
         let _one_at_a_time = self.loading.lock().await;
         if let Some((version, catalog)) = self.known_catalog()
-            && Some(version) != outdated
+            && seen.is_none_or(|seen| version >= seen)
         {
             return Ok(catalog);
         }
         // The version first: if it changes in between, what is loaded counts as old and is loaded again.
-        let version = self.catalog_version().await?;
+        let version = match seen {
+            Some(version) => version,
+            None => self.catalog_version().await?,
+        };
         let mut catalog = Catalog::default();
         let mut pages = self
             .client
@@ -311,14 +316,14 @@ impl Store {
             let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
             match item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
                 Some(sk) if sk.starts_with("API#") => {
-                    let api: Api = parse(&item)?;
+                    let api: Api = parse(item)?;
                     catalog.apis.insert(api.name.clone(), api);
                 }
                 Some(sk) if sk.starts_with("ROLE#") => {
-                    let role: Role = parse(&item)?;
+                    let role: Role = parse(item)?;
                     catalog.roles.insert(role.name, role.scopes);
                 }
-                Some(sk) if sk.starts_with("ISSUER#") => catalog.issuers.push(parse(&item)?),
+                Some(sk) if sk.starts_with("ISSUER#") => catalog.issuers.push(parse(item)?),
                 _ => return Err(Fault::new("the catalog holds an item that is neither API nor role nor issuer")),
             }
         }
@@ -346,7 +351,7 @@ impl Store {
     }
 
     pub(crate) fn unbind(&self, name: &str) {
-        self.bindings.invalidate(name);
+        self.bindings.remove(name);
     }
 
     pub(crate) async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
@@ -471,7 +476,7 @@ impl Store {
     /// # Errors
     /// If the table is asked and does not answer.
     pub(crate) async fn permits(&self, subject: &str, allowance: Allowance, now: Timestamp) -> Result<bool, Fault> {
-        let lease = self.leases.get_with(subject.to_owned(), Arc::default);
+        let lease = kept_or_new(&self.leases, subject);
         // Whoever comes while a block is taken waits for that.
         let mut lease = lease.lock().await;
         loop {
@@ -708,6 +713,12 @@ impl Store {
     }
 }
 
+/// What is kept of a name; the default, if it is new.
+pub(crate) fn kept_or_new<T: Default>(kept: &Cache<String, Arc<T>>, name: &str) -> Arc<T> {
+    let made = kept.get_or_insert_with(name, || Ok::<_, Infallible>(Arc::default()));
+    made.unwrap_or_else(|never| match never {})
+}
+
 /// All copies of a version of the catalog.
 pub(crate) fn catalog_versions(version: u64) -> impl Iterator<Item = Item> {
     (0..VERSION_COPIES).map(move |copy| {
@@ -884,8 +895,8 @@ pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
     Ok(item)
 }
 
-pub(crate) fn parse<T: DeserializeOwned>(item: &Item) -> Result<T, Fault> {
-    serde_dynamo::from_item(item.clone()).map_err(|_| Fault::new("an item is not the record that its key says"))
+pub(crate) fn parse<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
+    serde_dynamo::from_item(item).map_err(|_| Fault::new("an item is not the record that its key says"))
 }
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {

@@ -150,7 +150,7 @@ impl Office<'_> {
             match item.contains_key("entry") {
                 true => drop(here.insert(key.clone(), item.clone())),
                 false => {
-                    let pointer: Pointer = parse(item)?;
+                    let pointer: Pointer = parse(item.clone())?;
                     keys.push(Key::audit_entry(&pointer.chain, &pointer.place));
                     continue;
                 }
@@ -163,7 +163,7 @@ impl Office<'_> {
         let mut found = Vec::new();
         // One that is gone is for the check of the chain to find.
         for (key, item) in keys.iter().filter_map(|key| Some((key, here.get(key)?))) {
-            let sealed: Sealed = parse(item)?;
+            let sealed: Sealed = parse(item.clone())?;
             let chain = key.pk.trim_start_matches("AUDIT#");
             let is_genuine = sealed.is_genuine(&keyring.pepper, chain);
             // Nor is one that cannot be read a reason to show no others.
@@ -195,7 +195,7 @@ impl Office<'_> {
                 let page = Page::of(pk, "ENTRY#", cursor.as_deref(), Some(super::MOST_PAGE))?;
                 let (items, next) = self.page(page).await?;
                 for item in &items {
-                    let sealed: Sealed = parse(item)?;
+                    let sealed: Sealed = parse(item.clone())?;
                     let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
                     if let Err(at) = verifier.take(&sealed, sk.trim_start_matches("ENTRY#")) {
                         return broken(at.number, at.what);

@@ -109,7 +109,7 @@ impl Office<'_> {
     pub(super) async fn list_customers(&self, asked: ListCustomers) -> Step<Draft> {
         let page = Page::of(Key::tenant(&asked.tenant).pk, "CUSTOMER#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let views = items.iter().map(|item| Ok(view(&parse(item)?, None)));
+        let views = items.iter().map(|item| Ok(view(&parse(item.clone())?, None)));
         let views: Vec<Value> = views.collect::<Result<_, Fault>>()?;
         Ok(Draft::show(Done::of(json!({"customers": views, "next_cursor": cursor}))))
     }

@@ -110,7 +110,8 @@ impl Office<'_> {
     pub(super) async fn list_keys(&self, asked: ListKeys) -> Step<Draft> {
         let page = Page::of(TableKey::client(&asked.client_id).pk, "KEY#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let listings = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
+        let listings =
+            items.iter().map(|item| Ok(There { record: parse(item.clone())?, version: super::version_of(item) }));
         let listings = listings.collect::<Result<Vec<_>, Fault>>()?;
         let all = self.with_records(listings).await?;
         let views: Vec<Value> = all.iter().map(|k| keys::view(&k.key, k.last_used, self.now)).collect();
