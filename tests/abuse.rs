@@ -10,11 +10,10 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// How many of so many requests are let through by processes of their own that ask at once.
 async fn let_through(processes: &[Gate], requests: usize, now: Timestamp) -> usize {
-    let client = "c1".parse().unwrap();
     let of_one = async |gate: &Gate| {
         let mut count = 0;
         for _ in 0..requests {
-            count += usize::from(gate.permits_request(&client, now).await.unwrap().is_ok());
+            count += usize::from(gate.permits_request("c1", now).await.unwrap().is_ok());
         }
         count
     };
@@ -47,7 +46,43 @@ async fn all_processes_together_let_no_more_through_than_the_limit() {
     }
     // What is used up is known without asking again.
     let nowhere = engine.with_dynamodb("http://127.0.0.1:1").gate("countersign/keyring");
-    assert!(nowhere.permits_request(&"c1".parse().unwrap(), NOW).await.unwrap().is_ok(), "without a limit, no trip");
+    assert!(nowhere.permits_request("c1", NOW).await.unwrap().is_ok(), "without a limit, no trip");
+}
+
+/// All that is asked of the token function, and all logins.
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_when_to_come_again() {
+    let dev = Dev::start(&[], &[], &[("ADDRESS_REQUESTS_PER_MINUTE", "5")]);
+    let basic = basic("portfolio-partner", &dev.secret("portfolio-partner"));
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let login = r#"{"tenant":"acme-retail","username":"nobody","password":"wrong"}"#;
+    type Row<'a> = (&'a str, &'a str, Vec<(&'a str, &'a str)>, &'a str);
+    let rows: [Row<'_>; 5] = [
+        ("a token", "/oauth/token", vec![("Authorization", &basic), form], "grant_type=client_credentials"),
+        ("introspection", "/oauth/introspect", vec![("Authorization", &basic), form], "token=x"),
+        ("revocation", "/oauth/revoke", vec![("Authorization", &basic), form], "token=x"),
+        ("a guess", "/oauth/token", vec![form], "grant_type=client_credentials&client_id=nobody&client_secret=x"),
+        ("a login", "/login", vec![("Content-Type", "application/json")], login),
+    ];
+    let mut let_through = 0;
+    // A minute may end in between: then there are five more.
+    let refused = loop {
+        let (_, path, headers, body) = &rows[let_through % rows.len()];
+        let answer = dev.call("POST", path, headers, body).await;
+        if answer.status == 429 || let_through > 10 {
+            break answer;
+        }
+        let_through += 1;
+    };
+    assert!((5..=10).contains(&let_through), "{let_through} requests");
+    assert_eq!(refused.outcome(), (429, -50), "{}", refused.text);
+    let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    for (what, path, headers, body) in &rows {
+        let answer = dev.call("POST", path, headers, body).await;
+        assert!(answer.status == 429 || let_through > 5 || wait == 1, "{what}: {}", answer.text);
+    }
+    assert_eq!(dev.call("GET", "/.well-known/jwks.json", &[], "").await.status, 200, "keys are everybody's");
 }
 
 #[tokio::test]

@@ -43,13 +43,16 @@ async fn login(
         Ok(credentials) => credentials,
         Err(refused) => return Ok(Err(refused)),
     };
+    if let Err(wait) = gate.permits_address(http.source_ip.as_deref(), now).await? {
+        return Ok(Err(Refused::too_many(wait)));
+    }
     let keyring = gate.keyring.get(now).await?;
     // A name that cannot be one is looked up and hashed like any other, so that its answer takes as long.
     let tenant = tenant.map_or_else(|| "-".parse(), Ok).map_err(|e| Fault(e.to_string()))?;
     let digest =
         Digest::of(&keyring.pepper, DigestOf::Username(tenant.as_str()), username.as_ref().map_or("", |u| u.as_str()));
     let address = http.source_ip.as_deref().unwrap_or_default();
-    let attempts = [Attempts::new(LOGINS_BY_NAME, digest.as_str()), Attempts::new(LOGINS_BY_ADDRESS, address)];
+    let attempts = [Attempts::new(LOGINS_BY_NAME, digest.as_str()), Attempts::at(LOGINS_BY_ADDRESS, address)];
     // Counted before it is tried, and taken back if it was right: many at once must not all be tried.
     let counts = gate.store.count_attempts(&attempts, 1, now).await?;
     let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
@@ -72,6 +75,9 @@ async fn login(
     };
     report.line.customer_id = Some(customer.customer_id.to_string());
     gate.store.count_attempts(&attempts, -1, now).await?;
+    if let Err(wait) = gate.permits_request(digest.as_str(), now).await? {
+        return Ok(Err(Refused::too_many(wait)));
+    }
     if stored.is_imported() {
         renew(gate, &tenant.id, digest.as_str(), &stored, &password).await;
     }

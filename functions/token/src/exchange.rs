@@ -58,7 +58,7 @@ pub(crate) async fn exchange(
     let (rights, key_ref) = match gate.subject_of(subject, now, &mut report.line).await? {
         Ok(held) => held,
         Err(reason) => {
-            let attempts = [Attempts::new(CLIENTS_BY_ADDRESS, address)];
+            let attempts = [Attempts::at(CLIENTS_BY_ADDRESS, address)];
             let failures = gate.store.count_attempts(&attempts, 1, now).await?;
             if let Some(wait) = wait_seconds(&attempts, &failures, now) {
                 return Err(Refused::slow_down(wait).into());

@@ -100,6 +100,10 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
     walk(event, own_id, "token", sink, async |http, body, now, report| {
         let path = http.request.path.as_str();
         let is = |paths: &[&str]| paths.contains(&path);
+        let asks = is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH;
+        if asks && let Err(wait) = gate.permits_address(http.source_ip.as_deref(), now).await? {
+            return Ok(Err(Refused::too_many(wait)));
+        }
         let result = match http.request.method.as_str() {
             "POST" if is(&TOKEN_PATHS) => token(gate, http, body, now, report).await,
             "POST" if path == REVOKE_PATH => {
@@ -132,9 +136,7 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                     Refused::new(OAuthError::NotFound, "No API is known under this address or name.").into()
                 })
             }
-            _ if is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH => {
-                Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into())
-            }
+            _ if asks => Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into()),
             _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
         };
         match result {
@@ -212,8 +214,8 @@ async fn client_credentials(
 async fn sign(gate: &Gate, plan: Plan, now: Timestamp, report: &mut Report) -> Result<Issued, Stop> {
     let keyring = gate.keyring.get(now).await?;
     report.line.keyring_age_days = Some(keyring.age_days(now));
-    report.line.tenant = plan.tenant().map(ToString::to_string);
-    report.line.user_login = plan.user_login().map(ToString::to_string);
+    report.line.tenant = plan.tenant().map(|name| name.as_str().to_owned());
+    report.line.user_login = plan.user_login().map(|name| name.as_str().to_owned());
     report.line.scope = Some(plan.scope());
     let signed = Issued::sign(plan, &keyring, &gate.issuer, gate.deployment(now), &mut report.line);
     signed.map_err(|e| Fault(e.to_string()).into())
@@ -238,7 +240,7 @@ async fn authenticate(
     };
     let proven = gate.prove_client(&keyring, unverified, asking, now, &mut report.line).await?;
     let proven = proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down))?;
-    let permitted = gate.permits_request(&proven.client.client_id, now).await?;
+    let permitted = gate.permits_request(proven.client.client_id.as_str(), now).await?;
     permitted.map_err(Refused::too_many)?;
     Ok(proven)
 }
@@ -340,7 +342,7 @@ async fn worth(
     if token.client_id() != Some(&caller.client_id) && !may_all {
         return Ok(None);
     }
-    report.line.jti = token.jti().map(ToString::to_string);
+    report.line.jti = token.jti().map(|name| name.as_str().to_owned());
     let (aud, issued_at, expires_at, of) =
         (token.audience().to_vec(), token.issued_at(), token.expires_at(), token.token_use());
     let trail = &mut Trail::default();

@@ -6,6 +6,7 @@
 //! cannot be guessed: the right one is always taken, so that nobody can lock a client out, and only wrong ones are
 //! told to slow down.
 
+use crate::rate::neighbourhood;
 use crate::time::Timestamp;
 
 /// A limit on failures of one subject.
@@ -38,9 +39,14 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// The failures of a subject. Where no address is known, all share the empty one.
+    /// The failures of a subject.
     pub fn new(limit: Limit, subject: impl Into<String>) -> Self {
         Self { limit, subject: subject.into() }
+    }
+
+    /// Those of an address, or of its [`neighbourhood`]. Where no address is known, all share the empty one.
+    pub fn at(limit: Limit, address: &str) -> Self {
+        Self { limit, subject: neighbourhood(address) }
     }
 
     /// The window that a time is in.

@@ -5,6 +5,7 @@
 //! others until the window ends, a block at most.
 
 use crate::time::Timestamp;
+use std::net::Ipv6Addr;
 
 /// Into so many blocks the permits of a window are divided.
 const BLOCKS: i64 = 20;
@@ -19,6 +20,11 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// So many a minute; none, if as many as anybody likes (0).
+    pub fn a_minute(most: i64) -> Option<Self> {
+        (most > 0).then_some(Self { most, window_seconds: 60 })
+    }
+
     /// How many permits a process takes at once.
     pub fn block(self) -> i64 {
         (self.most / BLOCKS).max(1)
@@ -83,9 +89,35 @@ impl Lease {
     }
 }
 
+/// Whom an address stands for: a host has one IPv4 address, and 2^64 of IPv6 to choose from.
+pub fn neighbourhood(address: &str) -> String {
+    match address.parse::<Ipv6Addr>() {
+        Ok(six) => match six.to_ipv4_mapped() {
+            Some(four) => four.to_string(),
+            None => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).to_string() + "/64",
+        },
+        Err(_) => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_one_host_are_one() {
+        let rows = [
+            ("IPv4", "192.0.2.1", "192.0.2.1"),
+            ("IPv4 as IPv6", "::ffff:192.0.2.1", "192.0.2.1"),
+            ("IPv6", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("another of the same host", "2001:DB8:1:2::7", "2001:db8:1:2::/64"),
+            ("the next network", "2001:db8:1:3::7", "2001:db8:1:3::/64"),
+            ("no address", "unknown", "unknown"),
+        ];
+        for (sentence, address, want) in rows {
+            assert_eq!(neighbourhood(address), want, "{sentence}");
+        }
+    }
 
     /// A table with so many permits in each window.
     fn let_through(allowance: Allowance, requests: &[i64]) -> Vec<bool> {

@@ -33,6 +33,9 @@ pub struct Settings {
     /// `TOKEN_REQUESTS_PER_MINUTE`: how often a client may ask the token function for anything, over all processes; 1 to
     /// 1,000,000, and 0, the default, as often as it likes.
     pub token_requests_per_minute: i64,
+    /// `ADDRESS_REQUESTS_PER_MINUTE`: how often an address may ask the token function or log in, over all processes; 1 to
+    /// 1,000,000, or 0: as often as it likes. Default 0.
+    pub address_requests_per_minute: i64,
     /// `LOG_LEVEL`: what is written beside the audit lines.
     pub log_level: LogLevel,
     /// `HTTP_API_RESPONSE`: how an HTTP API 2.0 authorizer answers.
@@ -76,13 +79,10 @@ impl Settings {
             Some(Ok(n)) if (0..=most).contains(&n) => Ok(n),
             Some(_) => Err(BadSetting { variable, what: format!("must be a number of seconds from 0 to {most}") }),
         };
-        let requests = match given("TOKEN_REQUESTS_PER_MINUTE").map(|v| v.parse::<i64>()) {
-            None => 0,
-            Some(Ok(n)) if (0..=1_000_000).contains(&n) => n,
-            Some(_) => {
-                let what = "must be a number from 0 to 1000000".into();
-                return Err(BadSetting { variable: "TOKEN_REQUESTS_PER_MINUTE", what });
-            }
+        let requests = |variable| match given(variable).map(|v| v.parse::<i64>()) {
+            None => Ok(0),
+            Some(Ok(n)) if (0..=1_000_000).contains(&n) => Ok(n),
+            Some(_) => Err(BadSetting { variable, what: "must be a number from 0 to 1000000".into() }),
         };
         let one_of = |variable, what: &str| BadSetting { variable, what: format!("must be {what}") };
         let issuer = needed("ISSUER")?;
@@ -97,7 +97,8 @@ impl Settings {
             decision_cache_seconds: seconds("DECISION_CACHE_SECONDS", 0, 3600)?,
             stale_if_error_seconds: seconds("STALE_IF_ERROR_SECONDS", 0, 3600)?,
             clock_leeway_seconds: seconds("CLOCK_LEEWAY_SECONDS", 60, MAX_LEEWAY_SECONDS)?,
-            token_requests_per_minute: requests,
+            token_requests_per_minute: requests("TOKEN_REQUESTS_PER_MINUTE")?,
+            address_requests_per_minute: requests("ADDRESS_REQUESTS_PER_MINUTE")?,
             log_level: match given("LOG_LEVEL").map(|v| v.to_ascii_lowercase()).as_deref() {
                 None | Some("error" | "warn" | "info") => LogLevel::Info,
                 Some("debug" | "trace") => LogLevel::Debug,
@@ -144,6 +145,7 @@ mod tests {
             ("STALE_IF_ERROR_SECONDS", "x"),
             ("CLOCK_LEEWAY_SECONDS", "61"),
             ("TOKEN_REQUESTS_PER_MINUTE", "-1"),
+            ("ADDRESS_REQUESTS_PER_MINUTE", "1000001"),
             ("LOG_LEVEL", "loud"),
             ("HTTP_API_RESPONSE", "both"),
         ];

@@ -114,7 +114,7 @@ impl Refused {
         Self { retry_after_seconds: Some(wait_seconds), ..refused }
     }
 
-    /// A client that asks too often. It is proven, so it may be told apart from others.
+    /// Who asks too often: an address, or somebody who is proven and so may be told apart from others.
     pub fn too_many(wait_seconds: i64) -> Self {
         let refused = Self::new(OAuthError::SlowDown, "Too many requests. Wait as Retry-After says.");
         Self { retry_after_seconds: Some(wait_seconds), ..refused }

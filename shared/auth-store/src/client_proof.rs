@@ -11,6 +11,7 @@ use auth_core::ids::{ClientId, ClientKind, TenantId};
 use auth_core::issue::usable;
 use auth_core::jwk::{VerifyingKey, registered};
 use auth_core::keyring::Keyring;
+use auth_core::rate::{Allowance, neighbourhood};
 use auth_core::records::{Client, ClientKeys, StoredSecret};
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
@@ -75,7 +76,7 @@ impl Gate {
             UnverifiedClient::Assertion(id, _) => vec![by_name(id)],
         };
         attempts.dedup();
-        attempts.push(Attempts::new(CLIENTS_BY_ADDRESS, asking.address));
+        attempts.push(Attempts::at(CLIENTS_BY_ADDRESS, asking.address));
         let tried = match unverified {
             UnverifiedClient::Secret(pairs) => self.by_secret(keyring, pairs, asking, &attempts, now, line).await?,
             UnverifiedClient::Assertion(id, assertion) => {
@@ -109,13 +110,35 @@ impl Gate {
         }
     }
 
-    /// Uses one of a proven client's permits; if there is none, for how many seconds it is to wait.
+    /// Uses one of the permits of a proven client, or of the customer with this login digest; if there is none, for how
+    /// many seconds it is to wait.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn permits_request(&self, client: &ClientId, now: Timestamp) -> Result<Result<(), i64>, Fault> {
-        let Some(allowance) = self.client_requests else { return Ok(Ok(())) };
-        let has = self.store.permits(&format!("requests#{client}"), allowance, now).await?;
+    pub async fn permits_request(&self, whose: &str, now: Timestamp) -> Result<Result<(), i64>, Fault> {
+        self.permits(self.client_requests, "requests", whose, now).await
+    }
+
+    /// The same of an address, whoever asks there. One that is not known is everybody's, and waits for nobody.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn permits_address(&self, address: Option<&str>, now: Timestamp) -> Result<Result<(), i64>, Fault> {
+        match address {
+            Some(address) => self.permits(self.address_requests, "address", &neighbourhood(address), now).await,
+            None => Ok(Ok(())),
+        }
+    }
+
+    async fn permits(
+        &self,
+        allowance: Option<Allowance>,
+        what: &str,
+        whose: &str,
+        now: Timestamp,
+    ) -> Result<Result<(), i64>, Fault> {
+        let Some(allowance) = allowance else { return Ok(Ok(())) };
+        let has = self.store.permits(&format!("{what}#{whose}"), allowance, now).await?;
         Ok(if has { Ok(()) } else { Err(allowance.wait_seconds(now)) })
     }
 

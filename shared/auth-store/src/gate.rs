@@ -37,8 +37,11 @@ pub struct Gate {
     pub environment: Environment,
     /// Seconds that clocks may differ.
     pub clock_leeway_seconds: i64,
-    /// How often a client may ask the token function for anything; as often as it likes, if not said.
+    /// How often a client may ask the token function for anything, and a customer log in; as often as they like, if not
+    /// said.
     pub client_requests: Option<Allowance>,
+    /// How often an address may do either.
+    pub address_requests: Option<Allowance>,
     /// Whether trails say what was compared.
     pub detailed: bool,
     /// Whether the use of tokens and keys is noted. Not by one who only wants to know what would be decided.
@@ -60,8 +63,8 @@ impl Gate {
             issuer: settings.issuer.clone(),
             environment: settings.environment,
             clock_leeway_seconds: settings.clock_leeway_seconds,
-            client_requests: (settings.token_requests_per_minute > 0)
-                .then_some(Allowance { most: settings.token_requests_per_minute, window_seconds: 60 }),
+            client_requests: Allowance::a_minute(settings.token_requests_per_minute),
+            address_requests: Allowance::a_minute(settings.address_requests_per_minute),
             detailed: settings.log_level == LogLevel::Debug,
             notes_use: true,
             remote: Remote::new(Reach::Public),
