@@ -1,6 +1,7 @@
 //! Starts the product and speaks to it.
 
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,10 @@ pub(crate) struct Dev {
     said: Said,
     progress: Said,
     folder: PathBuf,
+    /// What it had written when it was ready: the credentials of the demo, which it shows once.
+    greeting: usize,
+    /// The files that a test put into its folder.
+    given: Vec<String>,
 }
 
 /// What a process has written, as it comes.
@@ -26,7 +31,9 @@ impl Drop for Dev {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let leaks = self.leaks();
         let _ = std::fs::remove_dir_all(&self.folder);
+        assert!(leaks.is_empty() || std::thread::panicking(), "secrets were written: {leaks:#?}");
     }
 }
 
@@ -105,7 +112,39 @@ impl Dev {
                 line.clear();
             }
         });
-        Self { child, url: ready["gateway"].as_str().unwrap().to_owned(), ready, said, progress, folder }
+        let url = ready["gateway"].as_str().unwrap().to_owned();
+        note_secrets(&url, &ready["demo"]);
+        let greeting = said.0.lock().unwrap().len();
+        let given = files.iter().map(|(name, _)| (*name).to_owned()).chain(["ready.json".into()]).collect();
+        Self { child, url, ready, said, progress, folder, greeting, given }
+    }
+
+    /// Where a secret that went in or came out by this one's gateway stands in what it wrote or stored.
+    fn leaks(&self) -> Vec<String> {
+        let said = self.said().get(self.greeting..).unwrap_or_default().to_owned();
+        let mut written = vec![
+            ("standard output".to_owned(), said.into_bytes()),
+            ("standard error".to_owned(), self.progress.0.lock().unwrap().clone().into_bytes()),
+        ];
+        let mut folders = vec![self.folder.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match std::fs::read(entry.path()) {
+                    Ok(_) if self.given.contains(&name) => {}
+                    Ok(bytes) => written.push((name, bytes)),
+                    Err(_) => folders.push(entry.path()),
+                }
+            }
+        }
+        let used = USED.lock().unwrap();
+        let secrets = used.get(&self.url).into_iter().flatten();
+        secrets
+            .flat_map(|secret| {
+                let holds = |(_, bytes): &&(String, Vec<u8>)| String::from_utf8_lossy(bytes).contains(secret.as_str());
+                written.iter().filter(holds).map(move |(place, _)| format!("{place}: {secret}"))
+            })
+            .collect()
     }
 
     /// The settings of functions against the same table and secrets.
@@ -207,6 +246,72 @@ pub(crate) fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
 }
 
+/// All secrets that went in or came out, by gateway.
+static USED: Mutex<BTreeMap<String, HashSet<String>>> = Mutex::new(BTreeMap::new());
+
+/// The members and parameters that hold a secret.
+const SECRETS: [&str; 9] = [
+    "client_secret",
+    "client_assertion",
+    "access_token",
+    "subject_token",
+    "token",
+    "password",
+    "secret",
+    "api_key",
+    "key",
+];
+
+/// Shorter texts are no secrets, but what tests call wrong.
+const SHORTEST: usize = 16;
+
+fn note_secret(url: &str, secret: &str) {
+    if secret.len() >= SHORTEST {
+        USED.lock().unwrap().entry(url.to_owned()).or_default().insert(secret.to_owned());
+    }
+}
+
+/// Those in a JSON value.
+fn note_secrets(url: &str, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match value.as_str().filter(|_| SECRETS.contains(&name.as_str())) {
+                    Some(secret) => note_secret(url, secret),
+                    None => note_secrets(url, value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| note_secrets(url, item)),
+        _ => {}
+    }
+}
+
+/// Those of a request.
+fn note_sent(url: &str, headers: &[(String, Vec<u8>)], body: &[u8]) {
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value);
+        match (name.to_ascii_lowercase().as_str(), value.split_once(' ')) {
+            ("apikey", _) => note_secret(url, &value),
+            ("authorization", Some((_, credentials))) => {
+                note_secret(url, credentials.trim());
+                let pair = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, credentials.trim());
+                if let Some((_, secret)) = String::from_utf8_lossy(&pair.unwrap_or_default()).split_once(':') {
+                    note_secret(url, secret);
+                }
+            }
+            _ => {}
+        }
+    }
+    match serde_json::from_slice::<Value>(body) {
+        Ok(json) => note_secrets(url, &json),
+        Err(_) => {
+            let parameters = form_urlencoded::parse(body).filter(|(name, _)| SECRETS.contains(&name.as_ref()));
+            parameters.for_each(|(_, value)| note_secret(url, &value));
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -254,6 +359,7 @@ pub(crate) async fn raw_at(
     }
     request.extend_from_slice(b"\r\n");
     request.extend_from_slice(body);
+    note_sent(url, headers, body);
     // A server that has seen enough may close before all is sent.
     let _ = stream.write_all(&request).await;
     let mut response = Vec::new();
@@ -263,5 +369,19 @@ pub(crate) async fn raw_at(
     let mut lines = head.lines();
     let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
     let headers = lines.filter_map(|l| l.split_once(": ")).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    Answer { status, headers, text: body.to_owned(), json: serde_json::from_str(body).unwrap_or(json!(null)) }
+    let json = serde_json::from_str(body).unwrap_or(json!(null));
+    note_secrets(url, &json);
+    Answer { status, headers, text: body.to_owned(), json }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_written_is_found() {
+    let dev = Dev::demo();
+    assert!(USED.lock().unwrap()[&dev.url].contains(&dev.secret("portfolio-partner")), "those of the demo are known");
+    let token = dev.token("portfolio-partner", &[]).await;
+    assert!(USED.lock().unwrap()[&dev.url].contains(&token), "and those that come out");
+    assert!(dev.said_so("allowed token") && dev.leaks().is_empty(), "{:?}", dev.leaks());
+    note_secret(&dev.url, "portfolio-partner");
+    assert_eq!(dev.leaks(), ["standard output: portfolio-partner"]);
+    USED.lock().unwrap().remove(&dev.url);
 }
