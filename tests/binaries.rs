@@ -3,7 +3,7 @@
 
 use crate::events::cases;
 use crate::harness::Dev;
-use crate::proxy::{Call, Proxy};
+use crate::proxy::{Call, Proxy, Relay};
 use crate::runtime::Function;
 use crate::template::{Policy, Template};
 use serde_json::{Value, json};
@@ -129,6 +129,36 @@ fn leading_keys(call: &Call) -> Vec<String> {
     let batch = batch.filter_map(|(_, table)| table["Keys"].as_array()).flatten().filter_map(pk);
     let query = input["ExpressionAttributeValues"][":pk"]["S"].as_str().map(str::to_owned);
     batch.chain(query).chain(pk(&input["Key"])).chain(pk(&input["Item"])).collect()
+}
+
+/// Lambda freezes a process between two requests. What became of its connections meanwhile costs it one try more.
+#[tokio::test]
+#[ignore = "needs the functions' binaries: tests/lambda/run"]
+async fn a_process_that_was_frozen_goes_on() {
+    let dev = Dev::demo();
+    let at = |endpoint: &str| dev.ready[endpoint].as_str().unwrap().to_owned();
+    let event = cases(&dev).into_iter().find(|c| c.name == "jwt-authorizer.rest-token.allowed").unwrap().text;
+    let table = Relay::start(&at("dynamodb_endpoint")).await;
+    let secrets = at("secretsmanager_endpoint");
+    let mut function =
+        Function::start("jwt-authorizer", &variables(&dev, "jwt-authorizer", &table.url, &secrets)).await;
+    type Row = (&'static str, fn(&Relay), usize);
+    let rows: [Row; 5] = [
+        ("its first", |_| {}, 1),
+        ("nothing happens", |_| {}, 0),
+        ("the store closes what is idle", Relay::close, 1),
+        ("the network forgets it", Relay::kill, 1),
+        ("nothing happens again", |_| {}, 0),
+    ];
+    for (sentence, meanwhile, more) in rows {
+        function.signal("STOP");
+        let opened = table.opened();
+        meanwhile(&table);
+        function.signal("CONT");
+        let answer = function.invoke(&event).await.unwrap_or_default();
+        assert_eq!(answer["principalId"], "gains-partner", "{sentence}: {answer}");
+        assert_eq!(table.opened() - opened, more, "{sentence}: connections that had to be opened");
+    }
 }
 
 #[tokio::test]

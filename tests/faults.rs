@@ -6,7 +6,9 @@ use crate::proxy::{Proxy, Spoilt};
 use auth_core::audit::{AuditLine, Outcome};
 use auth_core::settings::Settings;
 use auth_edge::authorizer::Failure;
+use auth_edge::event::AuthorizerEvent;
 use auth_edge::report::Sink;
+use auth_edge::{clock, header};
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use serde_json::Value;
@@ -68,8 +70,15 @@ impl Place {
     }
 
     fn process(&self) -> Process {
+        self.process_with(&[])
+    }
+
+    fn process_with(&self, more: &[(&str, &str)]) -> Process {
         let variables = self.dev.variables();
         let read = |name: &str| match name {
+            _ if more.iter().any(|(n, _)| *n == name) => {
+                more.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            }
             "AWS_ENDPOINT_URL_DYNAMODB" => Some(self.table.url.clone()),
             "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some(self.secrets.url.clone()),
             _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
@@ -164,4 +173,39 @@ async fn a_connection_that_died_while_nobody_looked_costs_one_more_try() {
     place.table.take_calls();
     assert!(process.allows(&place, "reset").await);
     assert_eq!(place.table.take_calls().len(), 3, "two decisions, and one try more");
+}
+
+/// What was kept counts for as long as it is said to, by whatever clock: one that steps back makes it unknown, one that
+/// steps ahead makes it old.
+#[tokio::test]
+async fn a_clock_that_steps_by_an_hour_makes_nothing_count_for_longer() {
+    const HOUR: i64 = 3600;
+    let place = Place::new().await;
+    let process = place.process_with(&[("DECISION_CACHE_SECONDS", "60"), ("STALE_IF_ERROR_SECONDS", "300")]);
+    let event = AuthorizerEvent::read(&place.key, "apikey").unwrap();
+    let start = clock::now();
+    // The sentence; the time; whether the table is well; whether it must be asked; whether the key opens.
+    let rows = [
+        ("read", 0, true, true, true),
+        ("kept", 59, false, false, true),
+        ("not fresh any more, and the table is ill: stale for as long as is said", 299, false, true, true),
+        ("an hour back, ill", -HOUR, false, true, false),
+        ("an hour back, well", -HOUR, true, true, true),
+        ("kept there", -HOUR + 59, false, false, true),
+        ("ahead again: an hour old", 0, false, true, false),
+        ("read again", 0, true, true, true),
+        ("an hour ahead, ill", HOUR, false, true, false),
+        ("an hour ahead, well", HOUR, true, true, true),
+        ("back from there: of a time that has not come", 0, false, true, false),
+    ];
+    for (sentence, at, is_well, asks, opens) in rows {
+        place.table.spoil((!is_well).then_some((ALWAYS, Spoilt::Refused(500, "InternalServerError"))));
+        place.table.take_calls();
+        let now = start.plus(at);
+        let line = &mut AuditLine::new("api_key", now, "id");
+        let verdict = process.gate.api_key(&event.request, header::api_key(&event.request), now, line).await;
+        assert_eq!(verdict.is_ok_and(|verdict| verdict.access.is_ok()), opens, "{sentence}");
+        let asked = place.table.take_calls().iter().any(|call| call.target.ends_with("BatchGetItem"));
+        assert_eq!(asked, asks, "{sentence}: whether the table was asked");
+    }
 }

@@ -192,3 +192,56 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
     }
     Some(())
 }
+
+/// Hands bytes on, over connections that stay open; until they are closed, or go dead.
+pub(crate) struct Relay {
+    pub(crate) url: String,
+    /// Those that were opened.
+    connections: Arc<Mutex<Vec<Connection>>>,
+}
+
+struct Connection {
+    task: tokio::task::JoinHandle<()>,
+    is_dead: tokio::sync::watch::Sender<bool>,
+}
+
+impl Relay {
+    pub(crate) async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (connections, upstream) = (Arc::new(Mutex::new(Vec::new())), upstream.replace("http://", ""));
+        let opened = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                let mut store = TcpStream::connect(&upstream).await.unwrap();
+                let (is_dead, mut dies) = tokio::sync::watch::channel(false);
+                let task = tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut caller, &mut store) => {}
+                        // Open for the caller, and nobody is there.
+                        _ = dies.changed() => std::future::pending().await,
+                    }
+                });
+                opened.lock().unwrap().push(Connection { task, is_dead });
+            }
+        });
+        Self { url, connections }
+    }
+
+    /// How many were opened.
+    pub(crate) fn opened(&self) -> usize {
+        self.connections.lock().unwrap().len()
+    }
+
+    /// Closes all that are open, as a store does with what is idle.
+    pub(crate) fn close(&self) {
+        self.connections.lock().unwrap().iter().for_each(|connection| connection.task.abort());
+    }
+
+    /// Nothing passes any more over those that are open, and nobody is told, as when a network forgets them.
+    pub(crate) fn kill(&self) {
+        for connection in self.connections.lock().unwrap().iter() {
+            let _ = connection.is_dead.send(true);
+        }
+    }
+}

@@ -81,6 +81,13 @@ impl Function {
         tokio::time::timeout(TIMEOUT, answer).await.ok()?.ok()
     }
 
+    /// Sends it a signal: `STOP` is what a freeze of Lambda is to a process, `CONT` its end.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
+        assert!(sent.success(), "{name}");
+    }
+
     /// Ends it; all that it wrote to standard output and standard error.
     pub(crate) async fn end(mut self) -> (String, String) {
         let _ = self.child.start_kill();
