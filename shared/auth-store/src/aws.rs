@@ -2,19 +2,20 @@
 //! certificates are what usually makes a cold start slow. A function has its credentials in its environment.
 
 use crate::Fault;
+use crate::http::{Http, authorities};
 use auth_core::time::Timestamp;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Region, SharedCredentialsProvider, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::http::HttpConnector as _;
+use aws_smithy_runtime_api::client::http::{HttpConnector as _, SharedHttpClient};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use std::time::Duration;
 
 /// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
@@ -24,21 +25,15 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 const ATTEMPTS: u32 = 3;
 const ATTEMPT: Duration = Duration::from_millis(800);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const CONNECT: Duration = Duration::from_millis(500);
 pub(crate) const OPERATION: Duration = Duration::from_millis(2500);
 
 /// With the built-in certificates, or those of another file (PEM).
-fn tls(bundle: Option<String>) -> Result<tls::TlsContext, Fault> {
+fn http(bundle: Option<String>) -> Result<Http<GaiResolver>, Fault> {
     let roots = match bundle {
-        None => AMAZON_ROOTS.to_vec(),
-        Some(path) => std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?,
+        None => authorities(AMAZON_ROOTS)?,
+        Some(path) => authorities(&std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?)?,
     };
-    tls_of(tls::TrustStore::empty().with_pem_certificate(roots))
-}
-
-pub(crate) fn tls_of(roots: tls::TrustStore) -> Result<tls::TlsContext, Fault> {
-    let context = tls::TlsContext::builder().with_trust_store(roots).build();
-    context.map_err(|_| Fault::new("the certificates cannot be read"))
+    Http::new(roots, GaiResolver::new())
 }
 
 /// An answer to a plain request.
@@ -57,13 +52,9 @@ pub struct Answer {
 /// # Errors
 /// If it does not answer within the time of one attempt, or the address is none.
 pub async fn fetch(url: &str) -> Result<Answer, Fault> {
-    let connector = Connector::builder()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .tls_context(tls(None)?)
-        .build();
     let mut request = HttpRequest::empty();
     request.set_uri(url.to_owned()).map_err(|_| Fault::new("not an address"))?;
-    let answer = tokio::time::timeout(OPERATION, connector.call(request)).await;
+    let answer = tokio::time::timeout(OPERATION, http(None)?.call(request)).await;
     let answer = answer.map_err(|_| Fault::new("timed out"))?.map_err(|_| Fault::new("no connection"))?;
     let status = answer.status().as_u16();
     let date = answer.headers().get("date").and_then(http_date);
@@ -110,21 +101,13 @@ impl Aws {
         );
         let endpoint =
             |service: &str| given(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| given("AWS_ENDPOINT_URL"));
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-            .tls_context(tls(given("AWS_CA_BUNDLE"))?)
-            .build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(OPERATION)
-            .build();
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE);
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.ok_or_else(|| Fault::new("AWS_REGION: must be set"))?))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(http)
+            .http_client(SharedHttpClient::new(http(given("AWS_CA_BUNDLE"))?))
             .timeout_config(timeouts)
             .retry_config(retries)
             .sleep_impl(TokioSleep::new())

@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod client_proof;
 pub mod gate;
+mod http;
 pub mod keygen;
 pub mod keyring;
 mod keys;

@@ -3,27 +3,32 @@
 //! one fetch at a time and address, kept for a while, and not tried again at once.
 
 use crate::Fault;
-use crate::aws::tls_of;
+use crate::http::{Http, authorities};
+use crate::store::kept_or_new;
 use auth_core::jwk::{VerifyingKey, read_set};
 use auth_core::remote::{HttpsUrl, is_public};
 use auth_core::time::Timestamp;
-use aws_smithy_http_client::{Connector, tls};
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use moka::sync::Cache;
+use hyper_util::client::legacy::connect::dns::Name;
+use quick_cache::sync::Cache;
+use rustls::RootCertStore;
+use rustls_native_certs::load_native_certs;
 use serde_json::Value;
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tower_service::Service;
 
 /// What is said of a name that leads inside.
 const NOT_PUBLIC: &str = "an address that is not public";
 /// So many sets are kept; an operator approves every client that brings an address.
-const KEPT: u64 = 1_000;
+const KEPT: usize = 1_000;
 /// A set is asked for again after so many seconds.
 const FRESH_SECONDS: i64 = 300;
 /// An older one may be used for so long, if its address does not answer.
@@ -77,7 +82,7 @@ fn broken(what: &str) -> Missing {
 /// Whose keys a process has.
 pub struct Remote {
     reach: Reach,
-    connector: OnceLock<Connector>,
+    connector: OnceLock<Http<Resolver>>,
     kept: Cache<String, Arc<Kept>>,
 }
 
@@ -117,7 +122,7 @@ impl Remote {
             KeysOf::Address(url) => format!("keys {url}"),
             KeysOf::Issuer(url) => format!("issuer {url}"),
         };
-        let kept = self.kept.get_with(name, Arc::default);
+        let kept = kept_or_new(&self.kept, &name);
         let within = |at: Timestamp, seconds: i64| (0..seconds).contains(&now.since(at));
         let have = |seconds: i64| {
             let keys = kept.keys.read().ok()?.clone();
@@ -238,15 +243,16 @@ async fn bounded(body: SdkBody) -> Result<Vec<u8>, Missing> {
     Ok(bytes)
 }
 
-fn connector(reach: &Reach) -> Result<Connector, Fault> {
+fn connector(reach: &Reach) -> Result<Http<Resolver>, Fault> {
     let roots = match reach {
-        Reach::Public => tls::TrustStore::empty().with_native_roots(true),
-        Reach::Loopback(authority) => tls::TrustStore::empty().with_pem_certificate(authority.as_slice()),
+        Reach::Public => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(load_native_certs().certs);
+            roots
+        }
+        Reach::Loopback(authority) => authorities(authority)?,
     };
-    let builder = Connector::builder()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-        .tls_context(tls_of(roots)?);
-    Ok(builder.build_with_resolver(Resolver { only_loopback: matches!(reach, Reach::Loopback(_)) }))
+    Http::new(roots, Resolver { only_loopback: matches!(reach, Reach::Loopback(_)) })
 }
 
 /// Resolves names to addresses that may be connected to. It stands between name and connection, so that the address
@@ -256,17 +262,23 @@ struct Resolver {
     only_loopback: bool,
 }
 
-impl ResolveDns for Resolver {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        let (name, only_loopback) = (name.to_owned(), self.only_loopback);
-        DnsFuture::new(async move {
-            let refused = |why: &'static str| ResolveDnsError::new(std::io::Error::other(why));
-            let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs()).await;
-            let found = looked_up.map_err(ResolveDnsError::new)?.map_err(ResolveDnsError::new)?;
-            let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            let may = |address: &IpAddr| if only_loopback { address.is_loopback() } else { is_public(*address) };
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let only_loopback = self.only_loopback;
+        Box::pin(async move {
+            let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs()).await??;
+            let addresses: Vec<SocketAddr> = looked_up.collect();
+            let may = |at: &SocketAddr| if only_loopback { at.ip().is_loopback() } else { is_public(at.ip()) };
             // One that is not public makes the whole name doubtful.
-            if addresses.iter().all(may) { Ok(addresses) } else { Err(refused(NOT_PUBLIC)) }
+            if addresses.iter().all(may) { Ok(addresses.into_iter()) } else { Err(std::io::Error::other(NOT_PUBLIC)) }
         })
     }
 }
