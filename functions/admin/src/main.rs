@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
     let desk = &desk;
     run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
         let response = admin::handle(desk, &Stdout, event.payload, &event.context.request_id).await;
-        Ok::<_, Error>(reply(&response))
+        Ok::<_, Error>(reply(response))
     }))
     .await
 }

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Error> {
     let gate = &gate;
     run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
         let response = whoami::handle(gate, guard, &Stdout, event.payload, &event.context.request_id).await;
-        Ok::<_, Error>(reply(&response))
+        Ok::<_, Error>(reply(response))
     }))
     .await
 }

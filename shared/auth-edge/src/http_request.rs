@@ -13,7 +13,9 @@ use base64::Engine as _;
 use http::{HeaderMap, Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayRequestAuthorizer;
 use lambda_http::request::LambdaRequest;
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A proxied request.
@@ -113,11 +115,21 @@ fn authorizer(said: &ApiGatewayRequestAuthorizer) -> Option<Value> {
     }
 }
 
-/// What a proxy integration wants back.
-pub fn reply(response: &Response<String>) -> Value {
-    let headers: serde_json::Map<String, Value> =
-        pairs(response.headers()).into_iter().map(|(n, v)| (n, v.into())).collect();
-    json!({"statusCode": response.status().as_u16(), "headers": headers, "body": response.body(), "isBase64Encoded": false})
+/// What a proxy integration wants back. Written once, by the runtime; never printed, since its body may be a secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyReply {
+    status_code: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+    is_base64_encoded: bool,
+}
+
+/// A response as a proxy integration wants it.
+pub fn reply(response: Response<String>) -> ProxyReply {
+    let headers = pairs(response.headers()).into_iter().collect();
+    let status_code = response.status().as_u16();
+    ProxyReply { status_code, headers, body: response.into_body(), is_base64_encoded: false }
 }
 
 /// The walk of an OAuth endpoint, but for what it does: event in, one audit line, response out. Allowed, refused and
