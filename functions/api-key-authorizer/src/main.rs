@@ -2,7 +2,7 @@
 
 use auth_core::settings::Settings;
 use auth_edge::authorizer::Failure;
-use auth_edge::report::Stdout;
+use auth_edge::report::{Sampled, Stdout};
 use auth_store::{aws::Aws, gate::Gate};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use serde_json::value::RawValue;
@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 async fn main() -> Result<(), Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let gate = Gate::verifying(&Aws::from_env()?, &settings);
-    let (gate, settings) = (&gate, &settings);
+    let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);
+    let (gate, settings, sink) = (&gate, &settings, &sink);
     // Read here: the runtime would follow each member's path, for the text of an error that nobody gets to see.
     run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         let read = &mut serde_json::Deserializer::from_str(event.payload.get());
-        api_key_authorizer::handle(gate, settings, &Stdout, read, &event.context.request_id).await.map_err(error)
+        api_key_authorizer::handle(gate, settings, sink, read, &event.context.request_id).await.map_err(error)
     }))
     .await
 }

@@ -2,7 +2,7 @@
 
 use auth_core::settings::Settings;
 use auth_edge::http_request::reply;
-use auth_edge::report::Stdout;
+use auth_edge::report::{Sampled, Stdout};
 use auth_store::{aws::Aws, gate::Gate};
 use lambda_http::lambda_runtime::run;
 use lambda_http::request::LambdaRequest;
@@ -12,10 +12,11 @@ use lambda_http::{Error, LambdaEvent, service_fn};
 async fn main() -> Result<(), Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let gate = Gate::new(&Aws::from_env()?, &settings);
-    let gate = &gate;
+    let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);
+    let (gate, sink) = (&gate, &sink);
     run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
-        let response = login::handle(gate, &Stdout, event.payload, &event.context.request_id).await;
-        Ok::<_, Error>(reply(&response))
+        let response = login::handle(gate, sink, event.payload, &event.context.request_id).await;
+        Ok::<_, Error>(reply(response))
     }))
     .await
 }

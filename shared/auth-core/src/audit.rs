@@ -3,6 +3,7 @@
 use crate::decision::Trail;
 use crate::refusal::Reason;
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// The longest text of a caller in a line, in characters.
 const CUT: usize = 200;
@@ -86,6 +87,9 @@ pub struct AuditLine {
     /// The checks of the decision, where `LOG_LEVEL` asks for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checks: Option<Trail>,
+    /// How many refusals of the same reason were not written since the last one that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<u64>,
     /// How long the decision took, in microseconds.
     pub latency_us: u64,
 }
@@ -115,6 +119,7 @@ impl AuditLine {
             user_agent: None,
             keyring_age_days: None,
             checks: None,
+            unwritten: None,
             latency_us: 0,
         }
     }
@@ -140,5 +145,126 @@ impl AuditLine {
             }
         }
         text
+    }
+}
+
+/// Of so many reasons it is known how many lines were written; then all are forgotten, and written anew.
+const MOST_REASONS: usize = 1_000;
+
+/// Chooses which refusals are written where a flood of them comes: of each reason, the first so many of a minute. A reason
+/// that comes up is always written, and whatever is no refusal.
+#[derive(Debug, Default)]
+pub struct Sampling {
+    most: u64,
+    /// Up to the minute, as lines say the time.
+    minute: String,
+    reasons: HashMap<(&'static str, Option<i32>, Option<String>), Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    written: u64,
+    unwritten: u64,
+}
+
+impl Sampling {
+    /// So many a minute; 0 for all.
+    pub fn new(most: u64) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// Whether a line is written; and how many like it were not, if any.
+    pub fn admits(&mut self, line: &AuditLine) -> (bool, Option<u64>) {
+        if self.most == 0 || line.outcome != Outcome::Refused {
+            return (true, None);
+        }
+        let minute = line.time.get(..16).unwrap_or_default();
+        if self.minute != minute {
+            minute.clone_into(&mut self.minute);
+            // Those that nothing was kept back of need no line to say so.
+            self.reasons.retain(|_, counted| counted.unwritten > 0);
+            self.reasons.values_mut().for_each(|counted| counted.written = 0);
+        }
+        if self.reasons.len() >= MOST_REASONS {
+            self.reasons.clear();
+        }
+        let counted = self.reasons.entry((line.kind, line.code, line.why.clone())).or_default();
+        if counted.written >= self.most {
+            counted.unwritten += 1;
+            return (false, None);
+        }
+        counted.written += 1;
+        let unwritten = std::mem::take(&mut counted.unwritten);
+        (true, (unwritten > 0).then_some(unwritten))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Refusal;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_flood_is_written_in_part_and_each_reason_at_once() {
+        let mut sampling = Sampling::new(2);
+        let line = |at: i64, refusal: Option<(Refusal, &str)>| {
+            let mut line = AuditLine::new("jwt", Timestamp(at), "r");
+            match refusal {
+                Some((refusal, why)) => line.refused(&Reason::new(refusal, why)),
+                None => line.outcome = Outcome::Allowed,
+            }
+            line
+        };
+        let (token, key) = (Some((Refusal::InvalidToken, "a")), Some((Refusal::InvalidApiKey, "a")));
+        let rows = [
+            ("the first", 0, token, (true, None)),
+            ("the second", 1, token, (true, None)),
+            ("the third", 2, token, (false, None)),
+            ("another code", 3, key, (true, None)),
+            ("another reason of the same code", 4, Some((Refusal::InvalidToken, "b")), (true, None)),
+            ("the fourth", 59, token, (false, None)),
+            ("no refusal", 59, None, (true, None)),
+            ("a minute later: and two were not written", 60, token, (true, Some(2))),
+            ("that was said", 61, token, (true, None)),
+            ("again too many", 62, token, (false, None)),
+            ("said whenever the next comes", 600, token, (true, Some(1))),
+        ];
+        for (sentence, at, refusal, want) in rows {
+            assert_eq!(sampling.admits(&line(at, refusal)), want, "{sentence}");
+        }
+        for n in 0..3 * MOST_REASONS {
+            let why = n.to_string();
+            assert_eq!(sampling.admits(&line(660, Some((Refusal::InvalidToken, &why)))), (true, None), "{n}");
+            assert!(sampling.reasons.len() <= MOST_REASONS);
+        }
+        assert_eq!(Sampling::new(0).admits(&line(0, token)), (true, None), "all");
+    }
+
+    #[test]
+    fn a_line_is_one_line_whatever_a_caller_sends() {
+        let hostile = [
+            "\n{\"outcome\":\"allowed\"}",
+            "\r\nX",
+            "\u{2028}\u{2029}\u{85}\u{b}\u{c}",
+            "\"},{\"a\":\"",
+            "\\",
+            "\0\u{1b}[2J\u{7f}",
+            "\u{202e}drawkcab",
+            "é\u{10ffff}",
+        ];
+        for text in hostile {
+            let mut line = AuditLine::new("jwt", Timestamp(0), text);
+            for place in
+                [&mut line.why, &mut line.client_id, &mut line.user_agent, &mut line.method, &mut line.user_login]
+            {
+                *place = Some(text.to_owned());
+            }
+            let json = line.to_json();
+            assert!(!json.contains(['\n', '\r', '\u{2028}', '\u{2029}', '\0', '\u{1b}']), "{text:?}: {json:?}");
+            let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!((&read["why"], &read["outcome"]), (&text.into(), &"broken".into()), "{text:?}: as it was sent");
+        }
+        assert_eq!(cut(&"é".repeat(300)).chars().count(), CUT);
     }
 }

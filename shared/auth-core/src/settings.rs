@@ -36,6 +36,9 @@ pub struct Settings {
     /// `ADDRESS_REQUESTS_PER_MINUTE`: how often an address may ask the token function or log in, over all processes; 1 to
     /// 1,000,000, or 0: as often as it likes. Default 0.
     pub address_requests_per_minute: i64,
+    /// `REFUSALS_LOGGED_PER_MINUTE`: how many refusals of one reason a process writes in a minute; the next line says how
+    /// many it did not. 1 to 1,000,000, or 0: all. Default 0.
+    pub refusals_logged_per_minute: u64,
     /// `LOG_LEVEL`: what is written beside the audit lines.
     pub log_level: LogLevel,
     /// `HTTP_API_RESPONSE`: how an HTTP API 2.0 authorizer answers.
@@ -99,6 +102,7 @@ impl Settings {
             clock_leeway_seconds: seconds("CLOCK_LEEWAY_SECONDS", 60, MAX_LEEWAY_SECONDS)?,
             token_requests_per_minute: requests("TOKEN_REQUESTS_PER_MINUTE")?,
             address_requests_per_minute: requests("ADDRESS_REQUESTS_PER_MINUTE")?,
+            refusals_logged_per_minute: requests("REFUSALS_LOGGED_PER_MINUTE")?.unsigned_abs(),
             log_level: match given("LOG_LEVEL").map(|v| v.to_ascii_lowercase()).as_deref() {
                 None | Some("error" | "warn" | "info") => LogLevel::Info,
                 Some("debug" | "trace") => LogLevel::Debug,
@@ -146,6 +150,7 @@ mod tests {
             ("CLOCK_LEEWAY_SECONDS", "61"),
             ("TOKEN_REQUESTS_PER_MINUTE", "-1"),
             ("ADDRESS_REQUESTS_PER_MINUTE", "1000001"),
+            ("REFUSALS_LOGGED_PER_MINUTE", "all"),
             ("LOG_LEVEL", "loud"),
             ("HTTP_API_RESPONSE", "both"),
         ];

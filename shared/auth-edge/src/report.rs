@@ -1,10 +1,11 @@
 //! The one way out: what was decided is written as one audit line, whatever it was.
 
 use crate::clock;
-use auth_core::audit::{AuditLine, cut};
+use auth_core::audit::{AuditLine, Sampling, cut};
 use auth_core::time::Timestamp;
 use std::fmt::Display;
 use std::io::Write as _;
+use std::sync::Mutex;
 use std::time::Instant;
 
 /// An audit line in the making: begun when a request comes in, written when its answer goes out.
@@ -46,6 +47,31 @@ impl Report {
 pub trait Sink: Send + Sync {
     /// Takes a line.
     fn write(&self, line: &AuditLine);
+}
+
+/// A sink that a flood of refusals does not fill.
+#[derive(Debug)]
+pub struct Sampled<S> {
+    sink: S,
+    sampling: Mutex<Sampling>,
+}
+
+impl<S> Sampled<S> {
+    /// Of each reason so many a minute go to `sink`; 0 for all.
+    pub fn new(sink: S, refusals_per_minute: u64) -> Self {
+        Self { sink, sampling: Mutex::new(Sampling::new(refusals_per_minute)) }
+    }
+}
+
+impl<S: Sink> Sink for Sampled<S> {
+    fn write(&self, line: &AuditLine) {
+        let admitted = self.sampling.lock().map_or((true, None), |mut sampling| sampling.admits(line));
+        match admitted {
+            (false, _) => {}
+            (true, None) => self.sink.write(line),
+            (true, unwritten) => self.sink.write(&AuditLine { unwritten, ..line.clone() }),
+        }
+    }
 }
 
 /// Standard output, which Lambda keeps in CloudWatch Logs.
