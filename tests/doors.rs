@@ -45,7 +45,7 @@ use std::sync::{Arc, OnceLock};
 pub type Door = fn(&[u8]);
 
 /// All doors, by name.
-pub const DOORS: [(&str, Door); 16] = [
+pub const DOORS: [(&str, Door); 18] = [
     ("jwt", jwt),
     ("client_assertion", client_assertion),
     ("authorization_header", authorization_header),
@@ -62,6 +62,8 @@ pub const DOORS: [(&str, Door); 16] = [
     ("sealed_text", sealed_text),
     ("jwks_uri", jwks_uri),
     ("identifiers", identifiers),
+    ("seed_file", seed_file),
+    ("import_line", import_line),
 ];
 
 const JWKS: &str = include_str!("corpus/private.jwks.json");
@@ -496,4 +498,21 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
             .collect();
     }
     row[text.len()]
+}
+
+/// A file of seeds is read or refused in one line, which names it and no secret of it.
+fn seed_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Err(said) = auth_cli::doors::seed_file(text) {
+        assert!(said.starts_with("seed: "), "{said}");
+    }
+}
+
+/// So is a line of an import.
+fn import_line(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match auth_cli::doors::import_line(text, Environment::Test, &house().keyring) {
+        Ok(rows) => assert!(rows <= 8, "{rows} rows of one line"),
+        Err(said) => assert!(!said.is_empty()),
+    }
 }

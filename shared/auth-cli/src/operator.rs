@@ -11,7 +11,7 @@ mod show;
 pub(crate) use arguments::Subject;
 pub(crate) use doctor::run as doctor;
 pub(crate) use explain::{Arguments as ExplainArguments, run as explain};
-pub(crate) use moves::{ExportArguments, ImportArguments, export, import, report, write};
+pub(crate) use moves::{ExportArguments, ImportArguments, export, import, report, rows_of, write};
 
 use crate::deployment::{self, Deployment};
 use crate::trouble::{Trouble, broken};

@@ -4,6 +4,7 @@ use super::{Global, Output, operator, show};
 use crate::deployment::Deployment;
 use crate::seed::{self, Seed};
 use crate::trouble::{Trouble, broken};
+use auth_core::ids::Environment;
 use auth_core::secret::{Digest, DigestOf};
 use auth_edge::clock;
 use auth_store::office::{Exported, Moved, Office, Row};
@@ -54,7 +55,7 @@ pub(crate) async fn import(arguments: ImportArguments, global: &Global) -> Resul
             continue;
         }
         let value = auth_core::json::parse(line.as_bytes()).map_err(|e| place(&e))?;
-        match rows_of(value, &deployment, &keyring) {
+        match rows_of(value, deployment.gate.environment, &keyring) {
             Ok(new) => rows.extend(new),
             Err(Trouble::Usage(what)) => return Err(place(&what)),
             Err(other) => return Err(other),
@@ -115,9 +116,9 @@ pub(crate) fn report(moved: &Moved, global: &Global) -> Result<(), Trouble> {
 }
 
 /// The rows of one line: as an export wrote it, or as a seed file says it.
-fn rows_of(
+pub(crate) fn rows_of(
     mut line: Value,
-    deployment: &Deployment,
+    environment: Environment,
     keyring: &auth_core::keyring::Keyring,
 ) -> Result<Vec<Row>, Trouble> {
     let kind = line.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -147,7 +148,7 @@ fn rows_of(
         members.remove("type");
     }
     let mut whole = Map::new();
-    whole.insert("environment".into(), deployment.gate.environment.as_str().into());
+    whole.insert("environment".into(), environment.as_str().into());
     whole.insert(list.into(), json!([line]));
     let seed = Seed::read_part(Value::Object(whole))?;
     seed::rows(&seed, keyring)
