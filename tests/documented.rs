@@ -36,6 +36,16 @@ fn every_test_that_is_named_is_there() {
     assert!(wrong.is_empty(), "not there, or more than once: {wrong:?}");
 }
 
+/// Nothing is built from anywhere else. What else is asked of the crates, `tests/supply/run` asks.
+#[test]
+fn every_crate_comes_from_the_registry() {
+    let lock = std::fs::read_to_string(top().join("Cargo.lock")).unwrap();
+    let sources: Vec<&str> = lock.lines().filter_map(|line| line.strip_prefix("source = ")).collect();
+    assert!(sources.len() > 200 && lock.matches("\nchecksum = ").count() == sources.len(), "each with its checksum");
+    let others: Vec<&&str> = sources.iter().filter(|source| !source.starts_with("\"registry+")).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
 #[test]
 fn every_row_event_and_file_that_is_named_is_there() {
     let is_row = |corpus: &str, id: &str| {
