@@ -141,11 +141,8 @@ async fn every_failure_is_counted(engine: &Engine) {
     }
     assert_eq!(highest, 20, "{}: none is lost, and whoever is last sees all", engine.name);
     assert_eq!(subject.store.count_attempts(&attempts[..1], -1, NOW).await.unwrap(), [19]);
-    let fetched = subject.store.fetch(Wanted { attempts: &attempts, ..Wanted::default() }, NOW).await.unwrap();
-    assert_eq!(fetched.failures, [19, 20]);
     let next_window = NOW.plus(CLIENTS_BY_NAME.window_seconds);
-    let fetched = subject.store.fetch(Wanted { attempts: &attempts, ..Wanted::default() }, next_window).await.unwrap();
-    assert_eq!(fetched.failures, [0, 0]);
+    assert_eq!(subject.store.count_attempts(&attempts, 1, next_window).await.unwrap(), [1, 1]);
 }
 
 async fn a_changed_catalog_counts_on_the_next_fetch(engine: &Engine) {

@@ -78,7 +78,7 @@ impl Gate {
         attempts.dedup();
         attempts.push(Attempts::at(CLIENTS_BY_ADDRESS, asking.address));
         let tried = match unverified {
-            UnverifiedClient::Secret(pairs) => self.by_secret(keyring, pairs, asking, &attempts, now, line).await?,
+            UnverifiedClient::Secret(pairs) => self.by_secret(keyring, pairs, asking, now, line).await?,
             UnverifiedClient::Assertion(id, assertion) => {
                 self.by_assertion(keyring, id, assertion, asking, &attempts, now, line).await?
             }
@@ -90,9 +90,10 @@ impl Gate {
                 }
                 Ok(Ok(proven))
             }
-            Err((why, fetched)) => {
-                let wait = fetched.and_then(|have| wait_seconds(&attempts, &have.failures, now));
-                self.store.count_attempts(&attempts, 1, now).await?;
+            Err(why) => {
+                let counts = self.store.count_attempts(&attempts, 1, now).await?;
+                let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
+                let wait = wait_seconds(&attempts, &before, now);
                 not_before.await;
                 Ok(Err(NotProven { why, wait }))
             }
@@ -147,16 +148,15 @@ impl Gate {
         keyring: &Keyring,
         pairs: &[(ClientId, SecretText)],
         asking: Asking<'_>,
-        attempts: &[Attempts],
         now: Timestamp,
         line: &mut AuditLine,
-    ) -> Result<Result<Proven, (String, Option<Fetched>)>, Fault> {
+    ) -> Result<Result<Proven, String>, Fault> {
         let mut why = "unknown client";
         let mut fetched: Option<(&ClientId, Fetched)> = None;
         for (id, secret) in pairs {
             let have = match fetched.take() {
                 Some((same, have)) if same == id => have,
-                _ => self.fetch_for_proof(id, asking, attempts, now).await?,
+                _ => self.fetch_for_proof(id, asking, now).await?,
             };
             let client = have.facts.client.clone();
             // What a caller only claims is not written down.
@@ -174,7 +174,7 @@ impl Gate {
             }
             fetched = Some((id, have));
         }
-        Ok(Err((why.into(), fetched.map(|(_, have)| have))))
+        Ok(Err(why.into()))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the sides of one proof, which stand apart in no other place")]
@@ -187,8 +187,8 @@ impl Gate {
         attempts: &[Attempts],
         now: Timestamp,
         line: &mut AuditLine,
-    ) -> Result<Result<Proven, (String, Option<Fetched>)>, Fault> {
-        let have = self.fetch_for_proof(id, asking, attempts, now).await?;
+    ) -> Result<Result<Proven, String>, Fault> {
+        let have = self.fetch_for_proof(id, asking, now).await?;
         let client = have.facts.client.clone();
         line.client_id = client.as_ref().map(|c| c.client_id.to_string());
         // Judged before anybody is asked for keys: nobody makes us fetch for a client that is not in use.
@@ -197,7 +197,7 @@ impl Gate {
             Ok(client) => client,
             Err(why) => {
                 verify_in_vain(assertion, keyring);
-                return Ok(Err((why.into(), Some(have))));
+                return Ok(Err(why.into()));
             }
         };
         let proof = if assertion.is_of_the_client() {
@@ -213,10 +213,7 @@ impl Gate {
                 return Err(fault);
             }
         };
-        Ok(match proof {
-            Ok(once) => Ok(Proven { fetched: have, client, once }),
-            Err(why) => Err((why, Some(have))),
-        })
+        Ok(proof.map(|once| Proven { fetched: have, client, once }))
     }
 
     async fn by_own_key(
@@ -280,16 +277,10 @@ impl Gate {
         Ok(Err(why))
     }
 
-    async fn fetch_for_proof(
-        &self,
-        client: &ClientId,
-        asking: Asking<'_>,
-        attempts: &[Attempts],
-        now: Timestamp,
-    ) -> Result<Fetched, Fault> {
+    async fn fetch_for_proof(&self, client: &ClientId, asking: Asking<'_>, now: Timestamp) -> Result<Fetched, Fault> {
         let own = self.store.binding(&own_tenant(client)).map(|(_, own)| own);
         let tenant = asking.tenant.or(own.as_ref());
-        let wanted = Wanted { client: Some(client), tenant, attempts, alike: true, ..Wanted::default() };
+        let wanted = Wanted { client: Some(client), tenant, proves: true, ..Wanted::default() };
         self.store.fetch(wanted, now).await
     }
 }

@@ -109,11 +109,9 @@ pub struct Wanted<'a> {
     pub login_ref: Option<&'a str>,
     /// The API key.
     pub key: Option<&'a Digest>,
-    /// How often these have failed.
-    pub attempts: &'a [Attempts],
-    /// Whether as much is to be read without a tenant as with one: then how long it takes does not tell which clients
-    /// this process knows.
-    pub alike: bool,
+    /// Whether a client is to be proven by it: then nothing that is kept will do, and as much is read without a tenant as
+    /// with one, so that how long it takes does not tell which clients this process knows.
+    pub proves: bool,
 }
 
 /// What the table has.
@@ -121,8 +119,6 @@ pub struct Wanted<'a> {
 pub struct Fetched {
     /// The records of the decision.
     pub facts: Facts,
-    /// How often each of the attempts that were asked for has failed in its window.
-    pub failures: Vec<i64>,
     catalog_version: u64,
 }
 
@@ -159,7 +155,6 @@ impl Store {
         let copy = copy.map_or(0, |key| key.pk.bytes().fold(0, u8::wrapping_add));
         let version = Key::catalog_version(copy);
 
-        let failures: Vec<Key> = wanted.attempts.iter().map(|a| Key::failures(a, now)).collect();
         let read: [(&Option<Key>, Read); 6] = [
             (&client, |item| Ok(Kept::Client(Arc::new(parse(item)?)))),
             (&tenant, |item| Ok(Kept::Tenant(Arc::new(parse(item)?)))),
@@ -176,10 +171,10 @@ impl Store {
         };
         let read = read.into_iter().chain([(&version, of_version)]);
         let read: Vec<(&Key, Read)> = read.filter_map(|(key, how)| Some((key.as_ref()?, how))).collect();
-        // What is counted or noted is not kept: it would stand still while it is used.
-        let nothing = wanted.client.filter(|_| wanted.alike && tenant.is_none()).map(Key::nothing_of);
-        let counted: Vec<&Key> = seen.iter().chain(&failures).chain(nothing.iter().flatten()).collect();
-        let (kept, items) = self.read(&read, &counted, now).await?;
+        // What is noted is not kept: it would stand still while it is used.
+        let nothing = wanted.client.filter(|_| wanted.proves && tenant.is_none()).map(Key::nothing_of);
+        let beside: Vec<&Key> = seen.iter().chain(nothing.iter().flatten()).collect();
+        let (kept, items) = self.read(&read, &beside, wanted.proves || !beside.is_empty(), now).await?;
 
         let mut fetched = Fetched::default();
         for kept in kept {
@@ -196,17 +191,16 @@ impl Store {
             }
         }
         fetched.facts.last_seen = seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp);
-        let failed = |key: &Key| items.get(key).and_then(|item| number(item, "failures")).unwrap_or(0);
-        fetched.failures = failures.iter().map(failed).collect();
         Ok(fetched)
     }
 
-    /// What these items say, in their order, and those that are counted as they are. If all that is not counted is kept
-    /// and fresh, there is no trip; if anything must be fetched, what is missing or old is.
+    /// What these items say, in their order, and those beside them as they are. If all of the former is kept and fresh,
+    /// and nothing else is wanted, there is no trip.
     async fn read(
         &self,
         read: &[(&Key, Read)],
-        counted: &[&Key],
+        beside: &[&Key],
+        wants_trip: bool,
         now: Timestamp,
     ) -> Result<(Vec<Kept>, HashMap<Key, Item>), Fault> {
         let Freshness { cache_seconds, stale_if_error_seconds } = self.freshness;
@@ -217,18 +211,18 @@ impl Store {
         let known: Vec<Option<(Timestamp, Kept)>> = read.iter().map(|(key, _)| look(key)).collect();
         let fresh = |known: &Option<(Timestamp, Kept)>| {
             // Where there is a trip anyway, all is fetched.
-            let may = |at: Timestamp| counted.is_empty() && within(at, cache_seconds);
+            let may = |at: Timestamp| !wants_trip && within(at, cache_seconds);
             known.as_ref().filter(|(at, _)| may(*at)).map(|(_, kept)| kept.clone())
         };
         let mut kept: Vec<Option<Kept>> = known.iter().map(fresh).collect();
         let old = read.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let wanted: Vec<Key> = old.map(|((key, _), _)| *key).chain(counted.iter().copied()).cloned().collect();
+        let wanted: Vec<Key> = old.map(|((key, _), _)| *key).chain(beside.iter().copied()).cloned().collect();
         let mut items = HashMap::new();
         if !wanted.is_empty() {
             match self.batch_get_now(wanted).await {
                 Ok(found) => items = found,
-                // What is counted is not to be had from anywhere else.
-                Err(fault) if !counted.is_empty() => return Err(fault),
+                // That is not to be had from anywhere else.
+                Err(fault) if wants_trip => return Err(fault),
                 Err(fault) => {
                     for (kept, known) in kept.iter_mut().zip(&known).filter(|(kept, _)| kept.is_none()) {
                         let stale = known.as_ref().filter(|(at, _)| within(*at, stale_if_error_seconds));

@@ -14,7 +14,7 @@ const KEPT: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
     refusals_only: bool,
-    recent: Arc<Mutex<VecDeque<(String, Value)>>>,
+    recent: Arc<Mutex<VecDeque<AuditLine>>>,
 }
 
 impl Log {
@@ -30,7 +30,7 @@ impl Log {
     /// The lines of a request, as a function writes them.
     pub(crate) fn lines_of(&self, request_id: &str) -> Vec<Value> {
         let Ok(recent) = self.recent.lock() else { return Vec::new() };
-        recent.iter().filter(|(id, _)| id == request_id).map(|(_, line)| line.clone()).collect()
+        recent.iter().filter(|line| line.request_id == request_id).map(|line| json!(line)).collect()
     }
 
     fn keep(&self, line: &AuditLine) {
@@ -38,7 +38,7 @@ impl Log {
             if recent.len() >= KEPT {
                 recent.pop_front();
             }
-            recent.push_back((line.request_id.clone(), json!(line)));
+            recent.push_back(line.clone());
         }
     }
 
