@@ -10,10 +10,11 @@ const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// How many of so many requests are let through by processes of their own that ask at once.
 async fn let_through(processes: &[Gate], requests: usize, now: Timestamp) -> usize {
+    let client = "c1".parse().unwrap();
     let of_one = async |gate: &Gate| {
         let mut count = 0;
         for _ in 0..requests {
-            count += usize::from(gate.permits_request("c1", now).await.unwrap().is_ok());
+            count += usize::from(gate.permits_request(&client, now).await.unwrap().is_ok());
         }
         count
     };
@@ -46,7 +47,7 @@ async fn all_processes_together_let_no_more_through_than_the_limit() {
     }
     // What is used up is known without asking again.
     let nowhere = engine.with_dynamodb("http://127.0.0.1:1").gate("countersign/keyring");
-    assert!(nowhere.permits_request("c1", NOW).await.unwrap().is_ok(), "without a limit, no trip");
+    assert!(nowhere.permits_request(&"c1".parse().unwrap(), NOW).await.unwrap().is_ok(), "without a limit, no trip");
 }
 
 /// All that is asked of the token function, and all logins.
@@ -78,10 +79,14 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_again() {
     assert_eq!(refused.outcome(), (429, -50), "{}", refused.text);
     let wait: i64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
-    for (what, path, headers, body) in &rows {
-        let answer = dev.call("POST", path, headers, body).await;
-        assert!(answer.status == 429 || let_through > 5 || wait == 1, "{what}: {}", answer.text);
+    // All of it counts; unless the minute ends while they are asked, after which some are let through again.
+    let (mut asked, mut refused) = (0, 0);
+    while asked == 0 || (refused < rows.len() && asked < 30) {
+        let (_, path, headers, body) = &rows[asked % rows.len()];
+        refused = if dev.call("POST", path, headers, body).await.status == 429 { refused + 1 } else { 0 };
+        asked += 1;
     }
+    assert_eq!(refused, rows.len(), "each kind in turn");
     assert_eq!(dev.call("GET", "/.well-known/jwks.json", &[], "").await.status, 200, "keys are everybody's");
 }
 

@@ -250,9 +250,10 @@ pub(crate) fn basic(id: &str, secret: &str) -> String {
 static USED: Mutex<BTreeMap<String, HashSet<String>>> = Mutex::new(BTreeMap::new());
 
 /// The members and parameters that hold a secret.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "client_secret",
     "client_assertion",
+    "signing_secret",
     "access_token",
     "subject_token",
     "token",

@@ -3,6 +3,7 @@
 use crate::events::cases;
 use crate::harness::Dev;
 use crate::proxy::{Call, Proxy};
+use auth_core::rate::Allowance;
 use auth_core::settings::Settings;
 use auth_edge::report::Stdout;
 use auth_store::aws::Aws;
@@ -26,19 +27,25 @@ async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_kn
         _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
     };
     let gate = Gate::new(&Aws::read(read).unwrap(), &Settings::read(read).unwrap());
+    let limited = Gate {
+        client_requests: Allowance::a_minute(600),
+        address_requests: Allowance::a_minute(6000),
+        ..Gate::new(&Aws::read(read).unwrap(), &Settings::read(read).unwrap())
+    };
     let event = cases(&dev).into_iter().find(|case| case.name == "token.http-api-2.form.allowed").unwrap();
     let event: Value = serde_json::from_str(&event.text).unwrap();
-    let ask = async |client: &str, secret: &str, more: &str| {
+    let ask_at = async |gate: &Gate, client: &str, secret: &str, more: &str| {
         let mut event = event.clone();
         let body = format!("grant_type=client_credentials&client_id={client}&client_secret={secret}{more}");
         event["body"] = body.into();
         event["isBase64Encoded"] = false.into();
         event["headers"].as_object_mut().unwrap().retain(|name, _| !name.eq_ignore_ascii_case("authorization"));
         let event = serde_json::from_value(event).unwrap();
-        let status = token::handle(&gate, &Stdout, event, "id").await.status().as_u16();
+        let status = token::handle(gate, &Stdout, event, "id").await.status().as_u16();
         let trips: Vec<(String, usize)> = proxy.take_calls().into_iter().map(trip).collect();
         (status, trips)
     };
+    let ask = async |client: &str, secret: &str, more: &str| ask_at(&gate, client, secret, more).await;
     let of = |client: &str| (client.to_owned(), dev.secret(client));
     let ((single, single_secret), (dynamic, dynamic_secret)) = (of("portfolio-partner"), of("gains-multi"));
     let get = |keys: usize| ("BatchGetItem".to_owned(), keys);
@@ -51,6 +58,13 @@ async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_kn
     assert_eq!((status, &trips[..]), (200, &[get(4)][..]), "client, tenant, grant, version");
     let (status, trips) = ask(&dynamic, &dynamic_secret, "&tpl=acme").await;
     assert_eq!((status, &trips[..]), (200, &[get(4)][..]), "the tenant is named");
+
+    // A block of permits each, beside what is read anyway; and none before the next window, or until they are used up.
+    ask_at(&limited, &single, &single_secret, "").await;
+    let (status, mut trips) = ask_at(&limited, &dynamic, &dynamic_secret, "&tpl=acme").await;
+    trips.sort();
+    let written = trips.iter().filter(|trip| trip.0 == "UpdateItem").count();
+    assert!(status == 200 && (1..=2).contains(&written) && trips.len() == written + 1, "{trips:?}");
 
     let known = ask(&single, "wrong", "").await;
     assert_eq!((known.0, &known.1[0]), (401, &get(4)));

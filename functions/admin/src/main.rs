@@ -2,7 +2,7 @@
 
 use auth_core::settings::Settings;
 use auth_edge::http_request::reply;
-use auth_edge::report::Stdout;
+use auth_edge::report::{Sampled, Stdout};
 use auth_store::{aws::Aws, gate::Gate};
 use lambda_http::lambda_runtime::run;
 use lambda_http::request::LambdaRequest;
@@ -15,9 +15,10 @@ async fn main() -> Result<(), Error> {
     let aws = Aws::from_env()?;
     let gate = Gate::new(&aws, &settings);
     let desk = admin::Desk { gate: &gate, aws: &aws, breached_passwords };
-    let desk = &desk;
+    let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);
+    let (desk, sink) = (&desk, &sink);
     run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
-        let response = admin::handle(desk, &Stdout, event.payload, &event.context.request_id).await;
+        let response = admin::handle(desk, sink, event.payload, &event.context.request_id).await;
         Ok::<_, Error>(reply(response))
     }))
     .await

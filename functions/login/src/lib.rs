@@ -75,7 +75,7 @@ async fn login(
     };
     report.line.customer_id = Some(customer.customer_id.to_string());
     gate.store.count_attempts(&attempts, -1, now).await?;
-    if let Err(wait) = gate.permits_request(digest.as_str(), now).await? {
+    if let Err(wait) = gate.permits_login(&digest, now).await? {
         return Ok(Err(Refused::too_many(wait)));
     }
     if stored.is_imported() {

@@ -1,7 +1,7 @@
 //! Token exchange (RFC 8693): a credential that calls APIs itself, an API key or a JWT that its client signed, for a
 //! scoped, short, revocable token. The credential is the proof; who authenticates as a client besides must be its own.
 
-use crate::{Stop, proven_client, sign};
+use crate::{Stop, admitted, proven_client, sign};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, wait_seconds};
 use auth_core::issue::{Asked, plan_for_exchange};
@@ -52,7 +52,10 @@ pub(crate) async fn exchange(
     }
     let client = match is_authenticating(&http.request, parameters) {
         true => Some(proven_client(gate, http, parameters, now, report).await?),
-        false => None,
+        false => {
+            admitted(gate, http, now).await?;
+            None
+        }
     };
     let address = http.source_ip.as_deref().unwrap_or_default();
     let (rights, key_ref) = match gate.subject_of(subject, now, &mut report.line).await? {

@@ -101,9 +101,6 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
         let path = http.request.path.as_str();
         let is = |paths: &[&str]| paths.contains(&path);
         let asks = is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH;
-        if asks && let Err(wait) = gate.permits_address(http.source_ip.as_deref(), now).await? {
-            return Ok(Err(Refused::too_many(wait)));
-        }
         let result = match http.request.method.as_str() {
             "POST" if is(&TOKEN_PATHS) => token(gate, http, body, now, report).await,
             "POST" if path == REVOKE_PATH => {
@@ -202,7 +199,9 @@ async fn client_credentials(
         }
     };
     // The second and last trip, whatever is in it.
-    let (spent, more) = tokio::join!(gate.spend(once.as_ref()), more);
+    let permitted = gate.permits_request(&client.client_id, now);
+    let (permitted, spent, more) = tokio::join!(permitted, gate.spend(once.as_ref()), more);
+    permitted?.map_err(Refused::too_many)?;
     unspent(spent?)?;
     let fetched = more?.unwrap_or(fetched);
     let catalog = gate.store.catalog_for(&fetched).await?;
@@ -238,11 +237,15 @@ async fn authenticate(
         address: http.source_ip.as_deref().unwrap_or_default(),
         audiences: &[&gate.issuer, &endpoints[0], &endpoints[1]],
     };
-    let proven = gate.prove_client(&keyring, unverified, asking, now, &mut report.line).await?;
-    let proven = proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down))?;
-    let permitted = gate.permits_request(proven.client.client_id.as_str(), now).await?;
-    permitted.map_err(Refused::too_many)?;
-    Ok(proven)
+    let proof = async { Ok(gate.prove_client(&keyring, unverified, asking, now, &mut report.line).await?) };
+    // In one trip; and where it is known here that the address has had its share, in none.
+    let ((), proven) = tokio::try_join!(admitted(gate, http, now), proof)?;
+    Ok(proven.map_err(|not| not.wait.map_or_else(|| Refused::invalid_client(not.why), Refused::slow_down))?)
+}
+
+/// Whether the address may ask at all for now.
+async fn admitted(gate: &Gate, http: &HttpRequest, now: Timestamp) -> Result<(), Stop> {
+    Ok(gate.permits_address(http.source_ip.as_deref(), now).await?.map_err(Refused::too_many)?)
 }
 
 fn unspent(spent: bool) -> Result<(), Refused> {
@@ -259,7 +262,10 @@ async fn proven_client(
 ) -> Result<Client, Stop> {
     let unverified = client_authentication(&http.request, parameters)?;
     let proven = authenticate(gate, &unverified, Asked::default(), http, now, report).await?;
-    unspent(gate.spend(proven.once.as_ref()).await?)?;
+    let permitted = gate.permits_request(&proven.client.client_id, now);
+    let (permitted, spent) = tokio::join!(permitted, gate.spend(proven.once.as_ref()));
+    permitted?.map_err(Refused::too_many)?;
+    unspent(spent?)?;
     Ok(proven.client)
 }
 

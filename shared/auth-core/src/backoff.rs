@@ -3,8 +3,8 @@
 //! Failures are counted in fixed windows, per name and per address. Over the limit, a login is not tried any more
 //! until the window ends, be the password right or wrong; so an attacker gets 100 guesses in a quarter of an hour, and
 //! a customer whose name is attacked waits no longer than that. A client's secret is of 128 random bits or more and
-//! cannot be guessed: the right one is always taken, so that nobody can lock a client out, and only wrong ones are
-//! told to slow down.
+//! cannot be guessed: the right one is always taken, so that no failures can lock a client out, and only wrong ones are
+//! told to slow down. How often an address asks for anything is limited apart from that ([`crate::rate`]).
 
 use crate::rate::neighbourhood;
 use crate::time::Timestamp;

@@ -3,6 +3,7 @@
 use crate::arn::MethodArn;
 use auth_core::api::Request;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
@@ -64,7 +65,7 @@ struct Sent {
     query_string_parameters: Option<Members<String>>,
     multi_value_query_string_parameters: Option<Members<Vec<String>>>,
     request_headers: Option<Members<String>>,
-    request_context: Option<Context>,
+    request_context: Option<Object<Context>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,8 +74,8 @@ struct Context {
     api_id: Option<String>,
     event_type: Option<String>,
     request_id: Option<String>,
-    identity: Option<Caller>,
-    http: Option<Caller>,
+    identity: Option<Object<Caller>>,
+    http: Option<Object<Caller>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,6 +83,26 @@ struct Context {
 struct Caller {
     source_ip: Option<String>,
     user_agent: Option<String>,
+}
+
+/// What is sent as an object, and not as a list of its members.
+#[derive(Default)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Read(PhantomData))
+    }
 }
 
 /// An object of members of one type, in the order in which they were sent; what is there twice is there twice.
@@ -114,8 +135,9 @@ impl AuthorizerEvent {
     /// # Errors
     /// [`NotAnEvent`].
     pub fn read<'de>(event: impl Deserializer<'de>, credential_header: &str) -> Result<Self, NotAnEvent> {
-        let sent = Sent::deserialize(event).map_err(|_| NotAnEvent("no object, or a member of another type"))?;
-        let (context, token) = (sent.request_context.unwrap_or_default(), sent.authorization_token);
+        let Object(sent): Object<Sent> =
+            Object::deserialize(event).map_err(|_| NotAnEvent("no object, or a member of another type"))?;
+        let (Object(context), token) = (sent.request_context.unwrap_or_default(), sent.authorization_token);
         let shape = match (sent.r#type.as_deref(), sent.version.as_deref()) {
             (Some("TOKEN"), _) => Shape::RestToken,
             (Some("REQUEST"), Some("2.0")) => Shape::Http2,
@@ -156,7 +178,7 @@ impl AuthorizerEvent {
                 _ => Some(values(sent.query_string_parameters, sent.multi_value_query_string_parameters)),
             },
         };
-        let caller = if shape == Shape::Http2 { context.http } else { context.identity }.unwrap_or_default();
+        let Object(caller) = if shape == Shape::Http2 { context.http } else { context.identity }.unwrap_or_default();
         Ok(Self {
             shape,
             arn,
@@ -232,6 +254,11 @@ mod tests {
         let rows = [
             ("nothing", json!({})),
             ("a list", json!([])),
+            ("a list of what an event has", json!(["REQUEST", null, ARN, null, null, {}, null, {}, null, null, null])),
+            (
+                "a list for the context",
+                json!({"type": "REQUEST", "methodArn": ARN, "headers": {}, "requestContext": []}),
+            ),
             ("another type", json!({"type": "OTHER", "methodArn": ARN})),
             ("no ARN", json!({"type": "TOKEN", "authorizationToken": "t"})),
             ("a star for an ARN", json!({"type": "TOKEN", "authorizationToken": "t", "methodArn": "*"})),

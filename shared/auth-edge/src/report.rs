@@ -86,3 +86,33 @@ impl Sink for Stdout {
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use auth_core::refusal::{Reason, Refusal};
+
+    struct Lines(Mutex<Vec<Option<u64>>>);
+
+    impl Sink for Lines {
+        fn write(&self, line: &AuditLine) {
+            self.0.lock().unwrap().push(line.unwritten);
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_is_told_with_what_is() {
+        let refused = |at: i64| {
+            let mut line = AuditLine::new("jwt", Timestamp(at), "r");
+            line.refused(&Reason::new(Refusal::InvalidToken, "why"));
+            line
+        };
+        for (most, want) in [(1, vec![None, Some(2)]), (0, vec![None; 4])] {
+            let sink = Sampled::new(Lines(Mutex::default()), most);
+            for at in [0, 1, 2, 60] {
+                sink.write(&refused(at));
+            }
+            assert_eq!(sink.sink.0.into_inner().unwrap(), want, "{most} a minute");
+        }
+    }
+}

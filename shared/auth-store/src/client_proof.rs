@@ -111,13 +111,20 @@ impl Gate {
         }
     }
 
-    /// Uses one of the permits of a proven client, or of the customer with this login digest; if there is none, for how
-    /// many seconds it is to wait.
+    /// Uses one of a proven client's permits; if there is none, for how many seconds it is to wait.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn permits_request(&self, whose: &str, now: Timestamp) -> Result<Result<(), i64>, Fault> {
-        self.permits(self.client_requests, "requests", whose, now).await
+    pub async fn permits_request(&self, client: &ClientId, now: Timestamp) -> Result<Result<(), i64>, Fault> {
+        self.permits(self.client_requests, "requests", client.as_str(), now).await
+    }
+
+    /// The same of the customer with this login digest.
+    ///
+    /// # Errors
+    /// If the table does not answer.
+    pub async fn permits_login(&self, login: &Digest, now: Timestamp) -> Result<Result<(), i64>, Fault> {
+        self.permits(self.client_requests, "logins", login.as_str(), now).await
     }
 
     /// The same of an address, whoever asks there. One that is not known is everybody's, and waits for nobody.

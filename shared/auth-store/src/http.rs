@@ -14,7 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector as Tcp, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -22,11 +22,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tower_service::Service;
-
-/// The time of a connection, TLS not counted.
-const CONNECT: Duration = Duration::from_millis(500);
 
 /// Certificates of authorities (PEM).
 ///
@@ -91,11 +87,14 @@ impl<R: Resolve> Http<R> {
         let tls = tls.map_err(|_| Fault::new("TLS cannot be set up"))?;
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
         let mut tcp = Tcp::new_with_resolver(resolver);
-        tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
+        // How long a connection may take is part of what each attempt may: a limit here would be divided by addresses.
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(https.wrap_connector(tcp)) })
+        let mut client = Client::builder(TokioExecutor::new());
+        // So that what is idle is closed, and not only passed over.
+        client.pool_timer(TokioTimer::new());
+        Ok(Self { client: client.build(https.wrap_connector(tcp)) })
     }
 }
 

@@ -248,6 +248,9 @@ fn connector(reach: &Reach) -> Result<Http<Resolver>, Fault> {
         Reach::Public => {
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(Fault::new("the system has no certificates"));
+            }
             roots
         }
         Reach::Loopback(authority) => authorities(authority)?,
