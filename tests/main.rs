@@ -22,6 +22,7 @@ mod faults;
 mod fuzzed;
 mod gateway;
 mod harness;
+mod marked;
 mod matrix;
 mod office;
 mod proxy;
