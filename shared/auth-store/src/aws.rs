@@ -15,7 +15,6 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
-use hyper_util::client::legacy::connect::dns::GaiResolver;
 use std::time::Duration;
 
 /// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
@@ -28,12 +27,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) const OPERATION: Duration = Duration::from_millis(2500);
 
 /// With the built-in certificates, or those of another file (PEM).
-fn http(bundle: Option<String>) -> Result<Http<GaiResolver>, Fault> {
+fn http(bundle: Option<String>) -> Result<Http, Fault> {
     let roots = match bundle {
         None => authorities(AMAZON_ROOTS)?,
         Some(path) => authorities(&std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?)?,
     };
-    Http::new(roots, GaiResolver::new())
+    Http::new(roots, |_| true)
 }
 
 /// An answer to a plain request.

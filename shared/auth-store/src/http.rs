@@ -20,8 +20,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// Certificates of authorities (PEM).
@@ -39,54 +41,61 @@ pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, Fault> {
 
 /// Connections that are kept, and what opens them.
 #[derive(Clone)]
-pub(crate) struct Http<R> {
-    client: Client<HttpsConnector<Tcp<R>>, SdkBody>,
+pub(crate) struct Http {
+    client: Client<HttpsConnector<Tcp<Resolver>>, SdkBody>,
 }
 
-impl<R> fmt::Debug for Http<R> {
+impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Http")
     }
 }
 
-/// Finds the addresses of a name.
-pub(crate) trait Resolve:
-    Service<
-        Name,
-        Response: Iterator<Item = SocketAddr>,
-        Error: Into<Box<dyn StdError + Send + Sync>>,
-        Future: Send + Unpin,
-    > + Clone
-    + Send
-    + Sync
-    + 'static
-{
+/// Whether an address may be connected to.
+pub(crate) type May = fn(IpAddr) -> bool;
+
+/// What is said of a name that leads where nobody may go.
+pub(crate) const MAY_NOT: &str = "an address that is not public";
+
+/// Resolves names to addresses that may be connected to. It stands between name and connection, so that the address
+/// that was looked at is the one that is used.
+#[derive(Clone)]
+struct Resolver(May);
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let may = self.0;
+        Box::pin(async move {
+            let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs()).await??;
+            let addresses: Vec<SocketAddr> = looked_up.collect();
+            // One that may not makes the whole name doubtful.
+            match addresses.iter().all(|address| may(address.ip())) {
+                true => Ok(addresses.into_iter()),
+                false => Err(std::io::Error::other(MAY_NOT)),
+            }
+        })
+    }
 }
 
-impl<R> Resolve for R where
-    R: Service<
-            Name,
-            Response: Iterator<Item = SocketAddr>,
-            Error: Into<Box<dyn StdError + Send + Sync>>,
-            Future: Send + Unpin,
-        > + Clone
-        + Send
-        + Sync
-        + 'static
-{
-}
-
-impl<R: Resolve> Http<R> {
-    /// To servers whose certificates these authorities vouch for, and, without TLS, to any.
+impl Http {
+    /// To servers whose certificates these authorities vouch for, and, without TLS, to any, at addresses that may be had.
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub(crate) fn new(roots: RootCertStore, resolver: R) -> Result<Self, Fault> {
+    pub(crate) fn new(roots: RootCertStore, may: May) -> Result<Self, Fault> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.map_err(|_| Fault::new("TLS cannot be set up"))?;
         let tls = tls.with_root_certificates(roots).with_no_client_auth();
-        let mut tcp = Tcp::new_with_resolver(resolver);
+        let mut tcp = Tcp::new_with_resolver(Resolver(may));
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         // How long a connection may take is part of what each attempt may: a limit here would be divided by addresses.
@@ -98,7 +107,7 @@ impl<R: Resolve> Http<R> {
     }
 }
 
-impl<R: Resolve> HttpConnector for Http<R> {
+impl HttpConnector for Http {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut request = match request.try_into_http1x() {
             Ok(request) => request,
@@ -117,7 +126,7 @@ impl<R: Resolve> HttpConnector for Http<R> {
     }
 }
 
-impl<R: Resolve> HttpClient for Http<R> {
+impl HttpClient for Http {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }

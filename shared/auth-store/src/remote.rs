@@ -3,7 +3,7 @@
 //! one fetch at a time and address, kept for a while, and not tried again at once.
 
 use crate::Fault;
-use crate::http::{Http, authorities};
+use crate::http::{Http, MAY_NOT, May, authorities};
 use crate::store::kept_or_new;
 use auth_core::jwk::{VerifyingKey, read_set};
 use auth_core::remote::{HttpsUrl, is_public};
@@ -12,21 +12,14 @@ use aws_smithy_runtime_api::client::http::HttpConnector as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
-use hyper_util::client::legacy::connect::dns::Name;
 use quick_cache::sync::Cache;
 use rustls::RootCertStore;
 use rustls_native_certs::load_native_certs;
 use serde_json::Value;
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock, RwLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tower_service::Service;
 
-/// What is said of a name that leads inside.
-const NOT_PUBLIC: &str = "an address that is not public";
 /// So many sets are kept; an operator approves every client that brings an address.
 const KEPT: usize = 1_000;
 /// A set is asked for again after so many seconds.
@@ -82,7 +75,7 @@ fn broken(what: &str) -> Missing {
 /// Whose keys a process has.
 pub struct Remote {
     reach: Reach,
-    connector: OnceLock<Http<Resolver>>,
+    connector: OnceLock<Http>,
     kept: Cache<String, Arc<Kept>>,
 }
 
@@ -221,8 +214,8 @@ impl Remote {
 fn not_connected(error: &(dyn std::error::Error + 'static)) -> Missing {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if error.to_string() == NOT_PUBLIC {
-            return Missing::Wrong(NOT_PUBLIC.to_owned());
+        if error.to_string() == MAY_NOT {
+            return Missing::Wrong(MAY_NOT.to_owned());
         }
         cause = error.source();
     }
@@ -243,7 +236,7 @@ async fn bounded(body: SdkBody) -> Result<Vec<u8>, Missing> {
     Ok(bytes)
 }
 
-fn connector(reach: &Reach) -> Result<Http<Resolver>, Fault> {
+fn connector(reach: &Reach) -> Result<Http, Fault> {
     let roots = match reach {
         Reach::Public => {
             let mut roots = RootCertStore::empty();
@@ -255,33 +248,9 @@ fn connector(reach: &Reach) -> Result<Http<Resolver>, Fault> {
         }
         Reach::Loopback(authority) => authorities(authority)?,
     };
-    Http::new(roots, Resolver { only_loopback: matches!(reach, Reach::Loopback(_)) })
-}
-
-/// Resolves names to addresses that may be connected to. It stands between name and connection, so that the address
-/// that was looked at is the one that is used.
-#[derive(Debug, Clone)]
-struct Resolver {
-    only_loopback: bool,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let only_loopback = self.only_loopback;
-        Box::pin(async move {
-            let looked_up = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs()).await??;
-            let addresses: Vec<SocketAddr> = looked_up.collect();
-            let may = |at: &SocketAddr| if only_loopback { at.ip().is_loopback() } else { is_public(at.ip()) };
-            // One that is not public makes the whole name doubtful.
-            if addresses.iter().all(may) { Ok(addresses.into_iter()) } else { Err(std::io::Error::other(NOT_PUBLIC)) }
-        })
-    }
+    let may: May = match reach {
+        Reach::Public => is_public,
+        Reach::Loopback(_) => |address| address.is_loopback(),
+    };
+    Http::new(roots, may)
 }
