@@ -1,6 +1,6 @@
 //! Customers log in with a password and get a token that is good for their tenant's storefront alone.
 
-use auth_core::backoff::{Attempts, LOGINS_BY_ADDRESS, LOGINS_BY_NAME, wait_seconds};
+use auth_core::backoff::{Attempts, LOGINS_BY_ADDRESS, LOGINS_BY_NAME, wait_seconds_before};
 use auth_core::ids::{TenantId, Username};
 use auth_core::issue::{NotIssued, plan_for_customer};
 use auth_core::password::StoredPassword;
@@ -55,8 +55,7 @@ async fn login(
     let attempts = [Attempts::new(LOGINS_BY_NAME, digest.as_str()), Attempts::at(LOGINS_BY_ADDRESS, address)];
     // Counted before it is tried, and taken back if it was right: many at once must not all be tried.
     let counts = gate.store.count_attempts(&attempts, 1, now).await?;
-    let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
-    if let Some(wait) = wait_seconds(&attempts, &before, now) {
+    if let Some(wait) = wait_seconds_before(&attempts, &counts, now) {
         return Ok(Err(Refused::slow_down(wait)));
     }
     let wanted = Wanted { tenant: Some(&tenant), login_ref: Some(digest.as_str()), ..Wanted::default() };

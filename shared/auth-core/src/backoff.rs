@@ -66,6 +66,12 @@ pub fn wait_seconds(attempts: &[Attempts], failures: &[i64], now: Timestamp) -> 
     over.map(|(attempts, _)| attempts.ends_at(now).since(now).max(1)).max()
 }
 
+/// The same for a try that is counted already, where only those before it weigh. `counts` are with it.
+pub fn wait_seconds_before(attempts: &[Attempts], counts: &[i64], now: Timestamp) -> Option<i64> {
+    let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
+    wait_seconds(attempts, &before, now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +88,7 @@ mod tests {
         ];
         for (who, failures, want) in rows {
             assert_eq!(wait_seconds(&both, &failures, now), want, "{who}");
+            assert_eq!(wait_seconds_before(&both, &failures.map(|n| n + 1), now), want, "{who}, and this one");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::gate::Gate;
 use crate::remote::{KeysOf, Missing};
 use crate::store::{Fetched, Wanted};
 use auth_core::audit::AuditLine;
-use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds};
+use auth_core::backoff::{Attempts, CLIENTS_BY_ADDRESS, CLIENTS_BY_NAME, wait_seconds_before};
 use auth_core::client_authentication::{OneUse, UnverifiedAssertion, UnverifiedClient};
 use auth_core::ids::{ClientId, ClientKind, TenantId};
 use auth_core::issue::usable;
@@ -92,8 +92,7 @@ impl Gate {
             }
             Err(why) => {
                 let counts = self.store.count_attempts(&attempts, 1, now).await?;
-                let before: Vec<i64> = counts.iter().map(|count| count.saturating_sub(1)).collect();
-                let wait = wait_seconds(&attempts, &before, now);
+                let wait = wait_seconds_before(&attempts, &counts, now);
                 not_before.await;
                 Ok(Err(NotProven { why, wait }))
             }
