@@ -207,6 +207,14 @@ async fn kept_answers_are_as_old_as_they_may_be(engine: &Engine) {
     assert_eq!(at(70).await, None);
     proxy.fail_after(None);
     assert_eq!(at(70).await.as_deref(), Some("b:write"), "and it is read again as soon as it is back");
+    // Nobody is proven by what is kept, however young it is.
+    let proof = Wanted { proves: true, ..wanted };
+    writer.store.load(vec![grant("c1", "c:prove")], |_| {}).await.unwrap();
+    assert_eq!(at(71).await.as_deref(), Some("b:write"), "kept for a second");
+    assert_eq!(scope(kept.store.fetch(proof, NOW.plus(71)).await.unwrap()), "c:prove");
+    proxy.fail_after(Some((0, Loss::Call)));
+    assert!(kept.store.fetch(proof, NOW.plus(71)).await.is_err(), "nor while the table is away");
+    proxy.fail_after(None);
     let fresh = Subject::new(&through, "kept", Freshness::default()).await;
     proxy.fail_after(Some((0, Loss::Call)));
     assert!(fresh.store.fetch(wanted, NOW).await.is_err(), "with the default settings, never");
