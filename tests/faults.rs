@@ -1,8 +1,9 @@
 //! A store that delays, drops, resets, throttles, breaks off or talks nonsense: what becomes of a request then.
 
 use crate::events::cases;
-use crate::harness::Dev;
-use crate::proxy::{Proxy, Spoilt};
+use crate::harness::{Dev, built};
+use crate::proxy::{ALWAYS, Proxy, SPOILT, Spoilt};
+use crate::runtime::Function;
 use auth_core::audit::{AuditLine, Outcome};
 use auth_core::settings::Settings;
 use auth_edge::authorizer::Failure;
@@ -13,25 +14,6 @@ use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use serde_json::Value;
 use std::sync::Mutex;
-
-/// More answers than anybody waits for.
-const ALWAYS: usize = usize::MAX;
-
-/// What a store may do to its callers.
-const SPOILT: [(&str, Spoilt); 12] = [
-    ("throttled by the table", Spoilt::Refused(400, "ProvisionedThroughputExceededException")),
-    ("throttled by the service", Spoilt::Refused(400, "ThrottlingException")),
-    ("too many requests", Spoilt::Refused(429, "RequestLimitExceeded")),
-    ("out of order", Spoilt::Refused(500, "InternalServerError")),
-    ("away for a moment", Spoilt::Refused(503, "ServiceUnavailable")),
-    ("not allowed", Spoilt::Refused(400, "AccessDeniedException")),
-    ("not there", Spoilt::Refused(400, "ResourceNotFoundException")),
-    ("an answer that breaks off", Spoilt::Half),
-    ("a connection that is reset", Spoilt::Reset),
-    ("an answer that is none", Spoilt::Nonsense),
-    ("silence", Spoilt::Silence),
-    ("an answer that comes too late", Spoilt::Late),
-];
 
 #[derive(Default)]
 struct Lines(Mutex<Vec<AuditLine>>);
@@ -211,4 +193,23 @@ async fn a_clock_that_steps_by_an_hour_makes_nothing_count_for_longer() {
         let asked = place.table.take_calls().iter().any(|call| call.target.ends_with("BatchGetItem"));
         assert_eq!(asked, asks, "{sentence}: whether the table was asked");
     }
+}
+
+/// The last resort: a bug of ours is a fault, which API Gateway answers with 500, and no harm to the next event.
+#[tokio::test]
+async fn a_panic_refuses_nobody_lets_nobody_in_and_tells_nothing() {
+    let place = Place::new().await;
+    let mut variables = place.dev.variables();
+    variables.push(("DECISION_CACHE_SECONDS".into(), "60".into()));
+    let mut function = Function::start_at(&built("examples/function-with-a-bug"), &variables).await;
+    let event = place.bearer.to_string();
+    let broken = function.invoke(&event).await.expect("an answer before the deadline");
+    let message = broken["errorMessage"].as_str().unwrap();
+    assert!(message.contains("a bug") && message != "Unauthorized", "{broken}");
+    let next = function.invoke(&event).await.expect("an answer before the deadline");
+    assert_eq!(next["principalId"], "gains-partner", "the next event is decided as ever: {next}");
+    let (said, complained) = function.end().await;
+    assert!(complained.contains("panicked"), "{complained}");
+    let token = place.bearer["authorizationToken"].as_str().unwrap().rsplit(['.', ' ']).next().unwrap();
+    assert!(!format!("{broken}{said}{complained}").contains(token), "the token was told");
 }

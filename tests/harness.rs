@@ -37,10 +37,15 @@ impl Drop for Dev {
     }
 }
 
-/// The command, which `cargo test --workspace` has built beside the tests.
+/// The command.
 pub(crate) fn binary() -> PathBuf {
+    built("countersign")
+}
+
+/// What `cargo test --workspace` has built beside the tests.
+pub(crate) fn built(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
-    let path = here.parent().and_then(Path::parent).unwrap().join("countersign");
+    let path = here.parent().and_then(Path::parent).unwrap().join(name);
     assert!(path.exists(), "{} is missing: run `cargo test --workspace`, which builds it", path.display());
     path
 }

@@ -43,6 +43,25 @@ pub(crate) enum Spoilt {
     Late,
 }
 
+/// More answers than anybody waits for.
+pub(crate) const ALWAYS: usize = usize::MAX;
+
+/// What a store may do to its callers.
+pub(crate) const SPOILT: [(&str, Spoilt); 12] = [
+    ("throttled by the table", Spoilt::Refused(400, "ProvisionedThroughputExceededException")),
+    ("throttled by the service", Spoilt::Refused(400, "ThrottlingException")),
+    ("too many requests", Spoilt::Refused(429, "RequestLimitExceeded")),
+    ("out of order", Spoilt::Refused(500, "InternalServerError")),
+    ("away for a moment", Spoilt::Refused(503, "ServiceUnavailable")),
+    ("not allowed", Spoilt::Refused(400, "AccessDeniedException")),
+    ("not there", Spoilt::Refused(400, "ResourceNotFoundException")),
+    ("an answer that breaks off", Spoilt::Half),
+    ("a connection that is reset", Spoilt::Reset),
+    ("an answer that is none", Spoilt::Nonsense),
+    ("silence", Spoilt::Silence),
+    ("an answer that comes too late", Spoilt::Late),
+];
+
 #[derive(Default)]
 struct State {
     calls: Vec<Call>,

@@ -1,7 +1,7 @@
 //! The rotation of the keyring, against a secret store that speaks Secrets Manager's calls: the local one, and moto's.
 
 use crate::engines::Engine;
-use crate::proxy::{Loss, Proxy};
+use crate::proxy::{ALWAYS, Loss, Proxy, SPOILT, Spoilt};
 use auth_core::jws::{Algorithm, sign};
 use auth_core::keyring::{Keyring, PENDING_SECONDS, PUBLISHED_SECONDS, RETIRED_SECONDS};
 use auth_core::time::Timestamp;
@@ -265,6 +265,34 @@ async fn a_fault_leaves_a_keyring_that_works(engine: &Engine) {
     }
 }
 
+/// From one step of a rotation on, the secret store is ill, in one way.
+async fn a_rotation_with_an_ill_store(engine: &Engine, sentence: &str, spoilt: Spoilt, ill_from: usize) {
+    let name = format!("{sentence}, from {} on", STEPS[ill_from]);
+    let made = auth_store::keygen::new_keyring(NOW).unwrap().to_text();
+    let subject = Subject::new(engine, &name.replace([' ', ','], "-"), &made).await;
+    let ((pepper, old), (_, next)) = (subject.keys("current").await, subject.keys("next").await);
+    let proxy = Proxy::start(&engine.secretsmanager).await;
+    let through = engine.with_secretsmanager(&proxy.url);
+    let now = NOW.plus(PUBLISHED_SECONDS);
+    let mut failed = Vec::new();
+    for (n, step) in STEPS.iter().enumerate() {
+        proxy.spoil((n >= ill_from).then_some((ALWAYS, spoilt)));
+        let event = event(step, &subject.secret, &token_of(2));
+        if let Err(error) = auth_store::rotation::rotate(&through.aws(), &event, now).await {
+            assert!(!error.to_string().contains(&pepper), "{name}: {error}");
+            failed.push(n);
+        }
+    }
+    let ill: Vec<usize> = (ill_from..STEPS.len()).filter(|n| STEPS[*n] != "setSecret").collect();
+    assert_eq!(failed, ill, "{name}: no step is told done by a store that does not say so");
+    let keyring = subject.keyring().await;
+    assert!(old.iter().chain(&next).all(|kid| keyring.verifying_key(kid).is_some()), "{name}: a key is gone");
+    for step in STEPS {
+        subject.step(step, &token_of(2), now).await.unwrap_or_else(|e| panic!("{name}: well again: {step}: {e}"));
+    }
+    assert_eq!(subject.keys("current").await, (pepper, next), "{name}: well again");
+}
+
 /// A token of the longest life.
 fn token(gate: &Gate, keyring: &Keyring, algorithm: Algorithm, now: Timestamp) -> String {
     let claims = json!({"iss": gate.issuer, "sub": "c", "client_id": "c", "aud": "https://a.example", "iat": now,
@@ -390,6 +418,15 @@ async fn steps_and_races_in_the_local_secret_store() {
 #[tokio::test]
 async fn faults_in_the_local_secret_store() {
     a_fault_leaves_a_keyring_that_works(&Engine::embedded()).await;
+}
+
+#[tokio::test]
+async fn a_secret_store_that_is_ill_holds_a_rotation_up_and_does_no_harm() {
+    let engine = Engine::embedded();
+    for (sentence, spoilt) in SPOILT {
+        let ill = |from| a_rotation_with_an_ill_store(&engine, sentence, spoilt, from);
+        tokio::join!(ill(0), ill(2), ill(3));
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -40,8 +40,13 @@ fn binary(name: &str) -> PathBuf {
 }
 
 impl Function {
-    /// Starts the binary with these variables and nothing else of this environment.
+    /// Starts a function's binary with these variables and nothing else of this environment.
     pub(crate) async fn start(name: &str, variables: &[(String, String)]) -> Self {
+        Self::start_at(&binary(name), variables).await
+    }
+
+    /// The same, of a binary somewhere else.
+    pub(crate) async fn start_at(binary: &Path, variables: &[(String, String)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (queue, events) = mpsc::unbounded_channel();
@@ -52,11 +57,11 @@ impl Function {
                 tokio::spawn(serve(stream, Arc::clone(&events), Arc::clone(&shared)));
             }
         });
-        let mut child = Command::new(binary(name))
+        let mut child = Command::new(binary)
             .env_clear()
             .envs(variables.iter().cloned())
             .env("AWS_LAMBDA_RUNTIME_API", address)
-            .env("AWS_LAMBDA_FUNCTION_NAME", name)
+            .env("AWS_LAMBDA_FUNCTION_NAME", "f")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda")
