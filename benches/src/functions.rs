@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut tokens: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for algorithm in ALGORITHMS {
         let api = algorithm.to_lowercase();
-        let all = (0..TOKENS).map(|_| dev.token(&mut client, &api)).collect::<Result<_, _>>()?;
+        let all = (0..TOKENS).map(|_| record::token(&mut client, &api)).collect::<Result<_, _>>()?;
         tokens.insert(algorithm, all);
     }
     let recorded = Arc::new(dev.record()?);

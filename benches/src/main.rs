@@ -30,7 +30,7 @@ enum Command {
     First,
     /// What must not grow: a decision with many clients and grants, and memory under tokens that nobody issued.
     Flat(flat::Arguments),
-    /// `dev` under load for half an hour.
+    /// `dev` and the functions under load for half an hour.
     Soak(soak::Arguments),
     /// What the time of a refusal tells.
     Times(times::Arguments),

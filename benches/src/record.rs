@@ -74,18 +74,6 @@ impl Dev {
         self.child.id()
     }
 
-    /// A token of the benchmark's client for one of its APIs.
-    pub(crate) fn token(&self, client: &mut Client, api: &str) -> Result<String, String> {
-        let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
-        let body = token_form(api);
-        let (_, answer) = client.ask("POST", "/oauth/token", headers, body.as_bytes()).ok_or("dev does not answer")?;
-        let answer: Value = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
-        match answer.get("access_token").and_then(Value::as_str) {
-            Some(token) => Ok(token.to_owned()),
-            None => Err(format!("no token: {answer}")),
-        }
-    }
-
     /// Asks its table (`dynamodb_endpoint`) or its secret store (`secretsmanager_endpoint`).
     fn ask(&self, endpoint: &str, target: &str, body: &Value) -> Result<Value, String> {
         let address = text(&self.ready, &format!("/{endpoint}")).trim_start_matches("http://").to_owned();
@@ -108,6 +96,28 @@ impl Dev {
         self.ask("secretsmanager_endpoint", "secretsmanager.RotateSecret", &id).map(|_| ())
     }
 
+    /// Has all that the keyring waits for be over: its times are set back by so many seconds. Then a rotation is due.
+    pub(crate) fn age_keys(&self, seconds: i64) -> Result<(), String> {
+        let mut keyring: Value =
+            serde_json::from_str(text(&self.secret()?, "/SecretString")).map_err(|e| e.to_string())?;
+        for key in keyring.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(since) = key.get_mut("since") {
+                *since = json!(since.as_i64().ok_or("since is no number")? - seconds);
+            }
+        }
+        let mut version = [0; 16];
+        aws_lc_rs::rand::fill(&mut version).map_err(|e| e.to_string())?;
+        let put = json!({"SecretId": self.secret_id(), "SecretString": keyring.to_string(),
+            "ClientRequestToken": format!("{:032x}", u128::from_be_bytes(version))});
+        self.ask("secretsmanager_endpoint", "secretsmanager.PutSecretValue", &put).map(|_| ())
+    }
+
+    /// The variables of a function beside its table and its secret.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let variables = self.ready.get("env").and_then(Value::as_object).into_iter().flatten();
+        variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+    }
+
     /// What its table and its secret hold.
     pub(crate) fn record(&self) -> Result<Recorded, String> {
         let table = text(&self.ready, "/env/TABLE_NAME").to_owned();
@@ -120,9 +130,13 @@ impl Dev {
             .flatten()
             .map(|item| ((part(item, "pk"), part(item, "sk")), item.clone()))
             .collect();
-        let id = json!({"SecretId": text(&self.ready, "/env/KEYRING_SECRET_ID"), "VersionStage": "AWSCURRENT"});
-        let secret = self.ask("secretsmanager_endpoint", "secretsmanager.GetSecretValue", &id)?;
-        Ok(Recorded { table, items, secret, secret_id: self.secret_id().to_owned() })
+        Ok(Recorded { table, items, secret: self.secret()?, secret_id: self.secret_id().to_owned() })
+    }
+
+    /// The answer to GetSecretValue.
+    fn secret(&self) -> Result<Value, String> {
+        let id = json!({"SecretId": self.secret_id(), "VersionStage": "AWSCURRENT"});
+        self.ask("secretsmanager_endpoint", "secretsmanager.GetSecretValue", &id)
     }
 
     /// The secret's id.
@@ -182,6 +196,18 @@ pub(crate) fn token_form(api: &str) -> String {
     format!(
         "grant_type=client_credentials&client_id=partner&client_secret=bench-secret-0123456789012345678901234567&resource={api}"
     )
+}
+
+/// A token of the benchmark's client for one of its APIs.
+pub(crate) fn token(client: &mut Client, api: &str) -> Result<String, String> {
+    let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let asked = client.ask("POST", "/oauth/token", headers, token_form(api).as_bytes());
+    let (_, answer) = asked.ok_or("dev does not answer")?;
+    let answer: Value = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
+    match answer.get("access_token").and_then(Value::as_str) {
+        Some(token) => Ok(token.to_owned()),
+        None => Err(format!("no token: {answer}")),
+    }
 }
 
 /// A form request to the token endpoint, which gets its token.
