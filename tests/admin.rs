@@ -266,8 +266,8 @@ async fn nobody_administers_what_is_anothers() {
             Value::Null,
             (404, -42),
         ),
-        ("one's own grant, wider", &acme, "PATCH", own.into(), json!({"roles": ["operator"]}), (403, -31)),
-        ("one's own grant, revoked", &acme, "POST", format!("{own}/revoke"), Value::Null, (403, -31)),
+        ("one's own grant, wider", &acme, "PATCH", own.into(), json!({"roles": ["operator"]}), (403, -35)),
+        ("one's own grant, revoked", &acme, "POST", format!("{own}/revoke"), Value::Null, (403, -35)),
         ("an operator's step", &acme, "POST", format!("/admin/clients/{id}/approve"), Value::Null, (403, -34)),
         ("an encoded tenant", &globex, "GET", "/admin/tenants/acm%65/grants".into(), Value::Null, (403, -31)),
         ("a climb", &globex, "GET", "/admin/tenants/globex/../acme/grants".into(), Value::Null, (403, 0)),
@@ -666,6 +666,14 @@ async fn bad_requests_are_told_which_field() {
             400,
             "scopes[0]",
         ),
+        (
+            "words for a number",
+            "POST",
+            "/admin/clients/gains-partner/secrets/rotate",
+            json!({"overlap_seconds": "long"}),
+            400,
+            "overlap_seconds: expected a whole number",
+        ),
         ("a limit of 0", "GET", "/admin/clients?limit=0", Value::Null, 400, "limit"),
         ("a limit of words", "GET", "/admin/clients?limit=many", Value::Null, 400, "limit"),
         ("a time of words", "GET", "/admin/audit?since=yesterday", Value::Null, 400, "since"),
@@ -815,7 +823,7 @@ async fn a_holder_manages_its_own_credential_and_no_other() {
             as_client(new, "POST", "/self/secrets/rotate", r#"{"client_id":"gains-partner"}"#).await,
             (400, -41),
         ),
-        ("all secrets at once", as_client(new, "POST", "/self/secrets/revoke", r#"{"which":"all"}"#).await, (403, -31)),
+        ("all secrets at once", as_client(new, "POST", "/self/secrets/revoke", r#"{"which":"all"}"#).await, (403, -35)),
         ("a key of nobody's", as_client(new, "POST", "/self/keys/key-nothing/revoke", "").await, (404, -42)),
         ("another path", as_client(new, "GET", "/self/grants", "").await, (404, -42)),
         ("another method", as_client(new, "DELETE", "/self/keys", "").await, (405, -41)),
@@ -826,7 +834,7 @@ async fn a_holder_manages_its_own_credential_and_no_other() {
     }
     // Whoever found a secret does not lock its owner out.
     let at_once = as_client(new, "POST", "/self/secrets/rotate", r#"{"overlap_seconds":0}"#).await;
-    assert_eq!(at_once.outcome(), (403, -31), "{}", at_once.text);
+    assert_eq!(at_once.outcome(), (400, -41), "{}", at_once.text);
     assert_eq!(as_client(new, "POST", "/self/secrets/cancel", "").await.status, 404);
     // A key is good for those of its APIs alone that its client still has.
     let issued = operator.done("POST", "/admin/clients/shop-server/keys", json!({"apis": ["supplier"]})).await;

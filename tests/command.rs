@@ -2,7 +2,7 @@
 
 use crate::harness::{self, Dev, basic};
 use serde_json::{Value, json};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -370,6 +370,44 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
         );
     }
     assert_eq!(operator.run("tenant show t1").code, 1, "nothing of a file with a mistake");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// `--output json` is for programs: each decision as a function writes it, and nothing else on standard output.
+#[tokio::test]
+async fn programs_read_dev_and_mistakes_as_json() {
+    let folder = harness::folder();
+    let file = folder.join("ready.json");
+    let mut child = Command::new(harness::binary())
+        .args(["--output", "json", "dev", "--port", "0", "--ready-file"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(told.any(|line| line.unwrap().starts_with("ready file written")), "it runs");
+    let ready: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let url = ready["gateway"].as_str().unwrap();
+    let id = harness::raw(url, "GET", "/nowhere", &[], b"").await.header("x-amzn-requestid").unwrap().to_owned();
+    let line: Value = serde_json::from_str(&said.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&line["request_id"], &line["outcome"]), (&json!(id), &json!("refused")), "{line}");
+
+    // The same `dev` is all that `events` needs to know.
+    let events = folder.join("events");
+    std::fs::create_dir(&events).unwrap();
+    let list = "a:\n  client: gains-partner\n  tenant: acme\n";
+    std::fs::write(events.join("tokens.yaml"), list).unwrap();
+    std::fs::write(events.join("a.json"), r#"{"authorizationToken":"Bearer eyJh.eyJi.eyJj"}"#).unwrap();
+    let ended = run(&words(&format!("events {} --endpoint {url}", events.display())), &[], "");
+    assert!(ended.code == 0 && ended.said.starts_with("1 events carry fresh tokens"), "{}", ended.complained);
+
+    let ended = run(&words("client show --output json"), &[], "");
+    let problem: Value = serde_json::from_str(&ended.complained).unwrap_or_default();
+    assert!(ended.code == 2 && problem.to_string().contains("required"), "{}", ended.complained);
+    child.kill().unwrap();
+    child.wait().unwrap();
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -149,6 +149,7 @@ async fn gateway_responses_of_the_document_are_used() {
         "ACCESS_DENIED": {"statusCode": 403,
             "responseParameters": {"gatewayresponse.header.X-Why": "context.error.responseType"},
             "responseTemplates": {"application/json": "{\"nr\":$context.authorizer.code,\"who\":\"$context.authorizer.principalId\",\"id\":\"$context.requestId\"}"}},
+        "MISSING_AUTHENTICATION_TOKEN": {"statusCode": "404"},
         "UNAUTHORIZED": {"statusCode": "401", "responseParameters": {"gatewayresponse.header.WWW-Authenticate": "'Bearer realm=\"x\"'"}},
     }});
     let dev = start(&json!({"type": "token", "authorizerResultTtlInSeconds": 0}), &responses);
@@ -162,6 +163,26 @@ async fn gateway_responses_of_the_document_are_used() {
     let unauthorized = dev.call("GET", "/a", &[], "").await;
     assert_eq!((unauthorized.status, unauthorized.text.as_str()), (401, r#"{"message":"Unauthorized"}"#));
     assert_eq!(unauthorized.header("www-authenticate"), Some("Bearer realm=\"x\""));
+    for (sentence, method, path) in [("a path of nobody's", "GET", "/"), ("whatever is done to it", "PATCH", "/")] {
+        let missing = dev.call(method, path, &[], "").await;
+        let told = r#"{"message":"Missing Authentication Token"}"#;
+        assert_eq!((missing.status, missing.text.as_str()), (404, told), "{sentence}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_is_read_by_get_and_head_alone() {
+    let dev = Dev::demo();
+    let paths =
+        token::METADATA_PATHS.into_iter().chain([token::JWKS_PATH, "/.well-known/oauth-protected-resource/partner"]);
+    for path in paths {
+        let got = dev.call("GET", path, &[], "").await;
+        let head = dev.call("HEAD", path, &[], "").await;
+        assert_eq!((got.status, head.status, head.text.as_str()), (200, 200, ""), "{path}");
+        assert_eq!(head.header("content-type"), got.header("content-type"), "{path}");
+        let put = dev.call("PUT", path, &[], "").await;
+        assert_eq!((put.status, put.header("allow")), (405, Some("GET, HEAD")), "{path}");
+    }
 }
 
 #[tokio::test]

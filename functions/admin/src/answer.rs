@@ -11,6 +11,8 @@ use serde_json::json;
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     refusal: Refusal,
+    /// The word, where it is not the catalogue's: RFC 6749's for a client.
+    error: &'static str,
     status: u16,
     /// For the caller.
     detail: String,
@@ -23,7 +25,15 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(refusal: Refusal, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { refusal, status: refusal.status(), detail, why: None, challenge: None, retry_after: None }
+        Self {
+            refusal,
+            error: refusal.error(),
+            status: refusal.status(),
+            detail,
+            why: None,
+            challenge: None,
+            retry_after: None,
+        }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -38,6 +48,13 @@ impl Problem {
     pub(crate) fn not_proven(refusal: Refusal, why: &str, challenge: &str) -> Self {
         let detail = refusal.description();
         Self { why: Some(why.into()), challenge: Some(challenge.into()), ..Self::new(refusal, detail) }
+    }
+
+    /// A client that is not proven; told as the token endpoint tells it.
+    pub(crate) fn invalid_client(why: &str) -> Self {
+        let refused = auth_edge::oauth::Refused::invalid_client(why);
+        let not_proven = Self::not_proven(refused.error.refusal(), why, "Basic realm=\"countersign\"");
+        Self { error: refused.error.error(), detail: refused.description.into(), ..not_proven }
     }
 
     pub(crate) fn slow_down(seconds: i64) -> Self {
@@ -95,11 +112,11 @@ pub(crate) fn problem_response(problem: &Problem, request_id: &str) -> Response<
     let usual = StatusCode::from_u16(problem.refusal.status());
     let title = usual.ok().and_then(|s| s.canonical_reason()).unwrap_or_default();
     let body = json!({
-        "type": format!("urn:countersign:problem:{}", problem.refusal.error()),
+        "type": format!("urn:countersign:problem:{}", problem.error),
         "title": title,
         "status": problem.status,
         "detail": problem.detail,
-        "error": problem.refusal.error(),
+        "error": problem.error,
         "error_description": problem.detail,
         "code": problem.refusal.code(),
         "request_id": request_id,

@@ -47,7 +47,9 @@ pub(crate) async fn route(
     report: &mut Report,
 ) -> Result<Response<String>, Stop> {
     report.line.kind = "self";
-    let ((command, proof, creates), parameters) = find(OPERATIONS.into_iter(), http)?;
+    let all = OPERATIONS.into_iter().map(|(method, path, operation)| (method, path, (path, operation)));
+    let ((path, (command, proof, creates)), parameters) = find(all, http)?;
+    report.line.route = Some(path.to_owned());
     let (client_id, key_id) = match proof {
         Proof::Client => (client(desk, http, now, report).await?, None),
         Proof::Key => {
@@ -76,11 +78,11 @@ pub(crate) async fn route(
 }
 
 async fn client(desk: &Desk<'_>, http: &HttpRequest, now: Timestamp, report: &mut Report) -> Result<ClientId, Stop> {
-    const CHALLENGE: &str = "Basic realm=\"countersign\"";
-    let not_proven = |why: &str| Problem::not_proven(Refusal::InvalidToken, why, CHALLENGE);
     let unverified = match basic_client(&http.request) {
         Ok(unverified) => unverified,
-        Err(refused) if refused.error == OAuthError::InvalidClient => return Err(not_proven(&refused.why).into()),
+        Err(refused) if refused.error == OAuthError::InvalidClient => {
+            return Err(Problem::invalid_client(&refused.why).into());
+        }
         Err(refused) => return Err(Problem::invalid(refused.why).into()),
     };
     let keyring = desk.gate.keyring.get(now).await?;
@@ -88,7 +90,7 @@ async fn client(desk: &Desk<'_>, http: &HttpRequest, now: Timestamp, report: &mu
     let proven = desk.gate.prove_client(&keyring, &unverified, asking, now, &mut report.line).await?;
     match proven {
         Ok(proven) => Ok(proven.client.client_id),
-        Err(not) => Err(not.wait.map_or_else(|| not_proven(&not.why), Problem::slow_down).into()),
+        Err(not) => Err(not.wait.map_or_else(|| Problem::invalid_client(&not.why), Problem::slow_down).into()),
     }
 }
 

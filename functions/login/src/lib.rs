@@ -23,10 +23,13 @@ pub const LOGIN_PATH: &str = "/login";
 /// Answers one request. `own_id` is the function's request id.
 pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: &str) -> Response<String> {
     walk(event, own_id, "login", sink, async |http, body, now, report| {
-        match (http.request.path.as_str(), http.request.method.as_str()) {
-            (LOGIN_PATH, "POST") => login(gate, http, body, now, report).await,
-            (LOGIN_PATH, _) => Ok(Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here."))),
-            _ => Ok(Err(Refused::new(OAuthError::NotFound, "There is nothing here."))),
+        if http.request.path != LOGIN_PATH {
+            return Ok(Err(Refused::new(OAuthError::NotFound, "There is nothing here.")));
+        }
+        report.line.route = Some(LOGIN_PATH.to_owned());
+        match http.request.method.as_str() {
+            "POST" => login(gate, http, body, now, report).await,
+            _ => Ok(Err(Refused::new(OAuthError::MethodNotAllowed("POST"), "Only POST is taken here."))),
         }
     })
     .await

@@ -101,7 +101,14 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
         let path = http.request.path.as_str();
         let is = |paths: &[&str]| paths.contains(&path);
         let asks = is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH;
-        let result = match http.request.method.as_str() {
+        let tells = is(&METADATA_PATHS) || path == JWKS_PATH;
+        let is_resource = resource_of(path).is_some();
+        if asks || tells || is_resource {
+            report.line.route = Some(if is_resource { RESOURCE_PATH } else { path }.to_owned());
+        }
+        // RFC 9110 section 9.1: what can be got can be asked for by HEAD; the gateway leaves the body out.
+        let method = if http.request.method == "HEAD" { "GET" } else { http.request.method.as_str() };
+        let result = match method {
             "POST" if is(&TOKEN_PATHS) => token(gate, http, body, now, report).await,
             "POST" if path == REVOKE_PATH => {
                 report.line.kind = "revoke";
@@ -120,7 +127,7 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 let (keyring, catalog) = (gate.keyring.get(now).await?, gate.store.fresh_catalog(now).await?);
                 Ok(public(&metadata::server(&gate.issuer, &keyring, &catalog)))
             }
-            "GET" if resource_of(path).is_some() => {
+            "GET" if is_resource => {
                 report.line.kind = "metadata";
                 let host = match http.request.header("host") {
                     Found::One(host) => Some(host),
@@ -133,7 +140,11 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                     Refused::new(OAuthError::NotFound, "No API is known under this address or name.").into()
                 })
             }
-            _ if asks => Err(Refused::new(OAuthError::MethodNotAllowed, "Only POST is taken here.").into()),
+            _ if asks => Err(Refused::new(OAuthError::MethodNotAllowed("POST"), "Only POST is taken here.").into()),
+            _ if tells || is_resource => {
+                let only = "Only GET and HEAD are taken here.";
+                Err(Refused::new(OAuthError::MethodNotAllowed("GET, HEAD"), only).into())
+            }
             _ => Err(Refused::new(OAuthError::NotFound, "There is nothing here.").into()),
         };
         match result {

@@ -1,6 +1,6 @@
 //! `countersign events`: puts fresh tokens into the event files that carry some, because tokens expire.
 
-use crate::deployment;
+use crate::operator::Global;
 use crate::trouble::{Trouble, broken};
 use auth_core::api_key::UnverifiedApiKey;
 use auth_core::decision::Deployment;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 /// The file beside the events that says whose token each carries.
 const TOKENS: &str = "tokens.yaml";
 
-/// What `events` is told. Table, secret and issuer come from the environment, as for a function: `dev` prints them.
+/// What `events` is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of the events.
@@ -55,8 +55,8 @@ struct Carried {
 }
 
 /// Rewrites the files.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
-    let gate = deployment::from_env()?.gate;
+pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<(), Trouble> {
+    let gate = global.deployment().await?.gate;
     if gate.environment == Environment::Live {
         return Err(Trouble::Usage("ENVIRONMENT: events carry tokens of test deployments only".into()));
     }

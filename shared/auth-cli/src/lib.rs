@@ -52,11 +52,18 @@ enum Command {
 
 /// Does what the arguments of the process say.
 pub async fn run() -> ExitCode {
-    let Arguments { command, global } = Arguments::parse();
+    let Arguments { command, global } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Nobody has read `--output` yet.
+        Err(error) if error.use_stderr() && std::env::args().any(|a| a == "json" || a == "--output=json") => {
+            return ended(&Trouble::Usage(error.to_string()), Output::Json);
+        }
+        Err(error) => error.exit(),
+    };
     let result = match command {
-        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Dev(arguments) => dev::run(arguments, &global).await,
         Command::Seed(arguments) => load::run(arguments, &global).await,
-        Command::Events(arguments) => events::run(arguments).await,
+        Command::Events(arguments) => events::run(arguments, &global).await,
         Command::Subject(subject) => Box::pin(operator::run(subject, &global)).await,
         Command::Import(arguments) => operator::import(arguments, &global).await,
         Command::Export(arguments) => operator::export(arguments, &global).await,
@@ -66,15 +73,18 @@ pub async fn run() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => {
-            let mut err = std::io::stderr().lock();
-            let _ = match global.output {
-                Output::Json => writeln!(err, "{}", operator::problem(&trouble)),
-                Output::Table => writeln!(err, "countersign: {trouble}"),
-            };
-            ExitCode::from(trouble.exit_code())
-        }
+        Err(trouble) => ended(&trouble, global.output),
     }
+}
+
+/// Says why it ends.
+fn ended(trouble: &Trouble, output: Output) -> ExitCode {
+    let mut err = std::io::stderr().lock();
+    let _ = match output {
+        Output::Json => writeln!(err, "{}", operator::problem(trouble)),
+        Output::Table => writeln!(err, "countersign: {trouble}"),
+    };
+    ExitCode::from(trouble.exit_code())
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Trouble> {

@@ -103,7 +103,7 @@ pub(crate) struct SeedClient {
     pub(crate) tenant: Option<TenantId>,
     environment: Option<Environment>,
     #[serde(default = "active_client")]
-    state: ClientState,
+    pub(crate) state: ClientState,
     /// A JWK set, or the file of one.
     jwks: Option<Value>,
     jwks_uri: Option<HttpsUrl>,

@@ -8,6 +8,31 @@ use std::collections::HashMap;
 /// The longest text of a caller in a line, in characters.
 const CUT: usize = 200;
 
+/// A character that makes a reader see something else than what is there: it ends a line, writes to a terminal, turns the
+/// direction of text, or cannot be seen.
+pub fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// JSON in which no character deceives: they are escaped, as JSON may escape any in a text.
+pub fn plain(json: String) -> String {
+    // What nearly every line is.
+    if json.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return json;
+    }
+    let is_layout = |c: char| matches!(c, '\n' | '\t');
+    let mut text = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        match deceives(c) && !is_layout(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
 /// A caller's text, cut; the JSON writer escapes it.
 pub fn cut(text: &str) -> String {
     text.chars().take(CUT).collect()
@@ -135,16 +160,9 @@ impl AuditLine {
         }
     }
 
-    /// The line as JSON, without a line break inside.
+    /// The line as JSON, without a line break inside, or anything else that would make a reader see another line.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string(self).unwrap_or_default();
-        // They end a line for some readers, though not for JSON.
-        for (breaks, escaped) in [('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")] {
-            if text.contains(breaks) {
-                text = text.replace(breaks, escaped);
-            }
-        }
-        text
+        plain(serde_json::to_string(self).unwrap_or_default())
     }
 }
 
@@ -250,7 +268,8 @@ mod tests {
             "\"},{\"a\":\"",
             "\\",
             "\0\u{1b}[2J\u{7f}",
-            "\u{202e}drawkcab",
+            "\u{202e}drawkcab\u{2066}",
+            "un\u{200b}seen\u{ad}\u{feff}\u{e0041}",
             "é\u{10ffff}",
         ];
         for text in hostile {
@@ -261,7 +280,7 @@ mod tests {
                 *place = Some(text.to_owned());
             }
             let json = line.to_json();
-            assert!(!json.contains(['\n', '\r', '\u{2028}', '\u{2029}', '\0', '\u{1b}']), "{text:?}: {json:?}");
+            assert!(!json.contains(deceives), "{text:?}: {json:?}");
             let read: serde_json::Value = serde_json::from_str(&json).unwrap();
             assert_eq!((&read["why"], &read["outcome"]), (&text.into(), &"broken".into()), "{text:?}: as it was sent");
         }

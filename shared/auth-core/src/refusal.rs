@@ -26,6 +26,8 @@ pub enum Refusal {
     EndpointNotAssigned,
     /// A customer's token on a partner API, or the other way round.
     WrongSubject,
+    /// Administration: it is not for this administrator, or not for the client itself, to do.
+    NotPermitted,
     /// The supplier header is missing, or holds no code of this partner.
     SupplierMismatch,
     /// The request does not meet the API's schema, or a header is malformed.
@@ -44,7 +46,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of the catalogue.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MissingToken,
         Self::InvalidToken,
         Self::TokenExpired,
@@ -55,6 +57,7 @@ impl Refusal {
         Self::SkuNotGranted,
         Self::EndpointNotAssigned,
         Self::WrongSubject,
+        Self::NotPermitted,
         Self::SupplierMismatch,
         Self::InvalidRequest,
         Self::NotFound,
@@ -84,6 +87,7 @@ impl Refusal {
                 (-33, "endpoint_not_assigned", 403, "This endpoint is not assigned to the credential or its tenant.")
             }
             Self::WrongSubject => (-34, "wrong_subject", 403, "This kind of credential is not for this API."),
+            Self::NotPermitted => (-35, "not_permitted", 403, "That is not this caller's to do."),
             Self::SupplierMismatch => {
                 (-40, "supplier_mismatch", 422, "The supplier header is missing or holds no code of this partner.")
             }

@@ -47,8 +47,8 @@ pub enum OAuthError {
     UnsupportedMediaType,
     /// A body over [`MAX_BODY_BYTES`].
     TooLarge,
-    /// Another HTTP method.
-    MethodNotAllowed,
+    /// Another HTTP method than those that are told in `Allow`.
+    MethodNotAllowed(&'static str),
     /// No such endpoint.
     NotFound,
     /// Our own store or secret is not to be had.
@@ -69,7 +69,7 @@ impl OAuthError {
             Self::SlowDown => (429, "slow_down", Refusal::RateLimited),
             Self::UnsupportedMediaType => (415, "invalid_request", Refusal::InvalidRequest),
             Self::TooLarge => (413, "invalid_request", Refusal::InvalidRequest),
-            Self::MethodNotAllowed => (405, "invalid_request", Refusal::InvalidRequest),
+            Self::MethodNotAllowed(_) => (405, "invalid_request", Refusal::InvalidRequest),
             Self::NotFound => (404, "invalid_request", Refusal::InvalidRequest),
             Self::Unavailable => (503, "temporarily_unavailable", Refusal::Unavailable),
         }
@@ -452,8 +452,8 @@ pub fn error_response(refused: &Refused, request_id: &str) -> Response<String> {
         OAuthError::InvalidClient => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"countersign\""));
         }
-        OAuthError::MethodNotAllowed => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        OAuthError::MethodNotAllowed(allowed) => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
         _ => {}
     }

@@ -7,6 +7,7 @@ use auth_core::api::TokenSettings;
 use auth_core::ids::{ApiName, ClientKind, Scope};
 use auth_core::keyring::Keyring;
 use auth_core::openapi::read;
+use auth_core::records::ClientState;
 use auth_core::secret::SecretText;
 use auth_edge::clock;
 use serde_json::{Value, json};
@@ -118,12 +119,10 @@ pub(crate) fn greeting(url: &str, keyring: &Keyring, seed: &Seed, other_apis: bo
     let take = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
     if other_apis {
         let mut text = String::from("\nThe demo's credentials may use every API of your document:\n");
-        for client in seed.clients.iter().filter(|c| c.kind == ClientKind::SingleTenant) {
-            let id = &client.client_id;
-            text.push_str(&format!(
-                "  curl -s -u {id}:{} -d grant_type=client_credentials {url}/oauth/token\n",
-                secret(id.as_str())
-            ));
+        let single =
+            seed.clients.iter().filter(|c| c.kind == ClientKind::SingleTenant && c.state == ClientState::Active);
+        for (id, secret) in single.filter_map(|c| Some((&c.client_id, c.client_secret.as_ref()?.expose()))) {
+            text.push_str(&format!("  curl -s -u {id}:{secret} -d grant_type=client_credentials {url}/oauth/token\n"));
         }
         text.push_str(&format!("  curl -i -H 'ApiKey: {key}' {url}/...\n"));
         return text;

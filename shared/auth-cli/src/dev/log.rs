@@ -1,6 +1,6 @@
-//! What `dev` says while it runs: one readable line a decision.
+//! What `dev` says while it runs: one line a decision, readable or as the functions write it.
 
-use auth_core::audit::{AuditLine, Outcome};
+use auth_core::audit::{AuditLine, Outcome, deceives};
 use auth_edge::report::Sink;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -10,21 +10,23 @@ use std::sync::{Arc, Mutex};
 /// How many lines are kept for `explain`.
 const KEPT: usize = 10_000;
 
-/// Writes decisions to standard output, as people read them, and keeps the last of them whole.
+/// Writes decisions to standard output, and keeps the last of them whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Log {
+    /// Standard output is for programs: each decision as the functions write it, and nothing else.
+    is_json: bool,
     refusals_only: bool,
     recent: Arc<Mutex<VecDeque<AuditLine>>>,
 }
 
 impl Log {
-    pub(crate) fn new() -> Self {
-        Self::default()
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self { is_json, ..Self::default() }
     }
 
     /// For what stands behind an authorizer, which has already told who passed.
     pub(crate) fn refusals_only(&self) -> Self {
-        Self { refusals_only: true, recent: Arc::clone(&self.recent) }
+        Self { refusals_only: true, ..self.clone() }
     }
 
     /// The lines of a request, as a function writes them.
@@ -44,23 +46,34 @@ impl Log {
 
     /// Something that an engineer should know.
     pub(crate) fn warn(&self, text: &str) {
-        self.say(&format!("warning: {text}"));
+        self.tell(&format!("warning: {text}"));
     }
 
-    fn say(&self, text: &str) {
-        // Standard output may be closed; the answer to the caller does not hang on it.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    /// Something for whoever started it.
+    pub(crate) fn tell(&self, text: &str) {
+        match self.is_json {
+            true => drop(writeln!(std::io::stderr().lock(), "{text}")),
+            false => say(text),
+        }
     }
 }
 
 impl Sink for Log {
     fn write(&self, line: &AuditLine) {
         self.keep(line);
+        if self.is_json {
+            return say(&line.to_json());
+        }
         if self.refusals_only && line.outcome == Outcome::Allowed {
             return;
         }
-        self.say(&readable(line));
+        say(&readable(line));
     }
+}
+
+fn say(text: &str) {
+    // Standard output may be closed; the answer to the caller does not hang on it.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
 /// Who is spoken of where no caller is known.
@@ -96,5 +109,5 @@ fn readable(line: &AuditLine) -> String {
         text.push_str(&format!("  [countersign explain --request-id {}]", line.request_id));
     }
     // A caller's text must not write to the terminal.
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if deceives(c) { '?' } else { c }).collect()
 }

@@ -5,6 +5,7 @@ mod gateway;
 mod log;
 mod secrets;
 
+use crate::operator::{Global, Output};
 use crate::seed::{self, Seed, Source};
 use crate::trouble::{Trouble, broken, write_private, write_whole};
 use auth_core::api::Api;
@@ -121,7 +122,7 @@ fn with_admin_api<T>(seed: &mut Seed, read: impl Fn(&Seed) -> Result<T, Trouble>
 }
 
 /// Runs until Ctrl-C.
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
+pub(crate) async fn run(arguments: Arguments, global: &Global) -> Result<(), Trouble> {
     let listener = listen(arguments.port).await?;
     let url = format!("http://{}", listener.local_addr().map_err(broken)?);
     let Inputs { seed, folder, apis, gateways, issuer, open_on_aws, is_demo } = Inputs::read(&arguments, &url)?;
@@ -159,7 +160,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
         gate.remote = Remote::new(Reach::Loopback(pem));
     }
 
-    let log = log::Log::new();
+    let log = log::Log::new(global.output == Output::Json);
     let plans = seed.clients.iter().filter_map(|c| Some((usage_key(c.client_id.as_str()), c.rate?))).collect();
     let gateway = Arc::new(Gateway::new(gateways, gate, aws.clone(), json!(env), settings, log.clone(), plans));
     tokio::spawn(dynoxide::server::serve_on(engine, database));
@@ -185,8 +186,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
     for (name, value) in &env {
         text.push_str(&format!("  export {name}={value}\n"));
     }
-    text.push_str("\nEach decision follows as one line. Ctrl-C ends.\n");
-    let _ = write!(std::io::stdout().lock(), "{text}");
+    text.push_str("\nEach decision follows as one line. Ctrl-C ends.");
+    log.tell(&text);
     if !is_new {
         log.warn("the data folder holds a deployment already: its APIs were imported anew, no other part of the seed");
     }
@@ -209,10 +210,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Trouble> {
         });
         write_whole(path, ready.to_string().as_bytes())
             .map_err(|e| Trouble::Usage(format!("{}: {e}", path.display())))?;
-        let _ = writeln!(std::io::stdout().lock(), "ready file written: {}", path.display());
+        log.tell(&format!("ready file written: {}", path.display()));
     }
     end.await;
-    let _ = writeln!(std::io::stdout().lock(), "stopped");
+    log.tell("stopped");
     Ok(())
 }
 

@@ -839,7 +839,7 @@ pub(crate) enum Keyring {
     Show,
     /// Rotate the keyring as far as that is due.
     Rotate,
-    /// Replace every signing key at once, after a leak: every token is worthless then.
+    /// Replace every signing key at once, after a leak: within five minutes every token is worthless.
     Force,
 }
 
@@ -1108,7 +1108,7 @@ impl Subject {
             Self::Role(Role::Delete(a)) => Some(format!("Delete role {}?", a.role)),
             Self::Issuer(Issuer::Delete(a)) => Some(format!("Trust issuer {} no more?", a.name)),
             Self::Keyring(Keyring::Force) => {
-                Some("Replace every signing key? Every token is worthless then.".to_owned())
+                Some("Replace every signing key? Within five minutes every token is worthless.".to_owned())
             }
             _ => None,
         }

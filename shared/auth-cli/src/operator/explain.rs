@@ -5,7 +5,7 @@ use super::{Global, Output, show};
 use crate::deployment::Deployment;
 use crate::trouble::{Trouble, broken};
 use auth_core::api::Mechanism;
-use auth_core::audit::{AuditLine, Outcome};
+use auth_core::audit::{AuditLine, Outcome, deceives};
 use auth_core::settings::{LogLevel, Settings};
 use auth_edge::event::AuthorizerEvent;
 use auth_edge::{clock, header};
@@ -142,7 +142,7 @@ fn with_remedy(line: &Value) -> Value {
 fn tell(line: &Value) -> Result<(), Trouble> {
     let who = [text(line, "client_id"), text(line, "customer_id")].into_iter().find(|w| !w.is_empty());
     let what = format!("{} {}", text(line, "method"), text(line, "route"));
-    show::say(&format!(
+    say(&format!(
         "{} {} {}: {}{}",
         text(line, "time"),
         text(line, "kind"),
@@ -157,18 +157,18 @@ fn tell(line: &Value) -> Result<(), Trouble> {
         let compared = if compared.is_empty() { String::new() } else { format!(" ({compared})") };
         let found = text(check, "found");
         let found = if found.is_empty() { String::new() } else { format!(": {found}") };
-        show::say(&format!("  {} {}{found}{compared}", if passed { "ok  " } else { "FAIL" }, text(check, "name")))?;
+        say(&format!("  {} {}{found}{compared}", if passed { "ok  " } else { "FAIL" }, text(check, "name")))?;
     }
     if text(line, "outcome") == "allowed" {
-        return show::say("Allowed.");
+        return say("Allowed.");
     }
     let code = line.get("code").and_then(Value::as_i64).unwrap_or_default();
-    show::say(&format!("Refused: {code} {}: {}.", text(line, "error"), text(line, "why")))?;
+    say(&format!("Refused: {code} {}: {}.", text(line, "error"), text(line, "why")))?;
     if checks.is_empty() {
-        show::say("The line has no checks; LOG_LEVEL=debug puts them into authorizers' lines.")?;
+        say("The line has no checks; LOG_LEVEL=debug puts them into authorizers' lines.")?;
     }
     match remedy(line) {
-        Some(change) => show::say(&format!("To allow it: {change}")),
+        Some(change) => say(&format!("To allow it: {change}")),
         None => Ok(()),
     }
 }
@@ -250,4 +250,9 @@ fn remedy(line: &Value) -> Option<String> {
         (_, "invalid_request") => "send what the API's document describes".into(),
         _ => return None,
     })
+}
+
+/// Names and texts of callers are part of what is said.
+fn say(text: &str) -> Result<(), Trouble> {
+    show::say(&text.chars().map(|c| if deceives(c) { '?' } else { c }).collect::<String>())
 }

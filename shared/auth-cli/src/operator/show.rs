@@ -3,6 +3,7 @@
 use super::{Global, Output};
 use crate::trouble::{Trouble, broken};
 use auth_core::admin::Done;
+use auth_core::audit::{deceives, plain};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -69,7 +70,7 @@ fn json_text(done: &Done) -> Result<String, Trouble> {
     if let (Some(members), Some(version)) = (value.as_object_mut(), done.version) {
         members.insert("version".into(), version.into());
     }
-    serde_json::to_string_pretty(&value).map_err(broken)
+    serde_json::to_string_pretty(&value).map(plain).map_err(broken)
 }
 
 fn table() -> Table {
@@ -168,17 +169,17 @@ fn readable(value: &Value) -> String {
         other => other.to_string(),
     };
     // A name must not write to the terminal.
-    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+    text.chars().map(|c| if deceives(c) && c != '\n' { '?' } else { c }).collect()
 }
 
 /// A line of JSON.
 pub(super) fn json_line(value: &Value) -> Result<(), Trouble> {
-    say(&value.to_string())
+    say(&plain(value.to_string()))
 }
 
 /// A value, pretty.
 pub(super) fn pretty(value: &Value) -> Result<(), Trouble> {
-    say(&serde_json::to_string_pretty(value).map_err(broken)?)
+    say(&plain(serde_json::to_string_pretty(value).map_err(broken)?))
 }
 
 /// A list of checks.

@@ -79,7 +79,16 @@ pub fn without_value(error: &str) -> String {
     let kinds = ["invalid type: ", "invalid value: ", "unknown variant "];
     let parts = kinds.iter().find_map(|kind| error.split_once(kind));
     match parts.and_then(|(before, rest)| Some((before, rest.rsplit_once(", expected ")?.1))) {
-        Some((before, expected)) => format!("{before}expected {expected}"),
+        Some((before, expected)) => {
+            let expected = match expected {
+                "i64" | "i32" | "u64" | "u32" | "u16" | "u8" => "a whole number",
+                "f64" => "a number",
+                "a sequence" => "a list",
+                other if other.starts_with("struct ") => "an object",
+                other => other,
+            };
+            format!("{before}expected {expected}")
+        }
         None => error.to_owned(),
     }
 }

@@ -100,7 +100,7 @@ impl Refused {
 
     /// Not by this administrator.
     pub fn forbidden(text: impl Into<String>) -> Self {
-        Self { refusal: Refusal::TenantNotGranted, text: text.into() }
+        Self { refusal: Refusal::NotPermitted, text: text.into() }
     }
 }
 

@@ -429,7 +429,7 @@ impl Office<'_> {
         let holder = matches!(self.actor.authority, Authority::Holder(_));
         if holder && asked.overlap_seconds < secrets::FEWEST_OF_A_HOLDER {
             let text = format!("overlap_seconds: at least {}; an operator may take less", secrets::FEWEST_OF_A_HOLDER);
-            return Err(Refused::forbidden(text).into());
+            return Err(Refused::invalid(text).into());
         }
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
         if !holder {

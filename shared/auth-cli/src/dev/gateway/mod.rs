@@ -108,6 +108,14 @@ impl Gateway {
         }
     }
 
+    /// The API that a path without an operation would be sent to, if each had an address of its own, as on AWS: the one
+    /// that has the path with another method, or the only one that is not administration.
+    fn whose(&self, path: &str) -> Option<&GatewayApi> {
+        let has = |api: &&GatewayApi| api.routes.iter().any(|route| route.operation.path.matches(path).is_some());
+        let mut theirs = self.apis.iter().filter(|api| !api.routes.iter().any(|route| route.is_admin));
+        self.apis.iter().find(has).or_else(|| theirs.next().filter(|_| theirs.next().is_none()))
+    }
+
     fn desk(&self) -> admin::Desk<'_> {
         admin::Desk { gate: &self.gate, aws: &self.aws, breached_passwords: None }
     }
@@ -185,15 +193,14 @@ impl Gateway {
             None => {
                 let variables = incoming.variables();
                 self.note(&incoming, None, "gateway", &Reason::new(Refusal::EndpointNotAssigned, "no such route"));
-                if self.apis.iter().all(|api| api.flavour == Flavour::Http) {
-                    return plain(404, "Not Found");
+                let api = self.whose(path);
+                match api.map_or_else(
+                    || self.apis.iter().all(|api| api.flavour == Flavour::Http),
+                    |api| api.flavour == Flavour::Http,
+                ) {
+                    true => plain(404, "Not Found"),
+                    false => responses::respond(api, Kind::MissingAuthenticationToken, Mechanism::None, &variables),
                 }
-                responses::respond(
-                    self.apis.first().filter(|_| self.apis.len() == 1),
-                    Kind::MissingAuthenticationToken,
-                    Mechanism::None,
-                    &variables,
-                )
             }
         }
     }
