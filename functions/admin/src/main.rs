@@ -1,11 +1,10 @@
 //! The wiring of the function: settings, clients, runtime.
 
 use auth_core::settings::Settings;
-use auth_edge::http_request::reply;
+use auth_edge::http_request::{Event, reply};
 use auth_edge::report::{Sampled, Stdout};
 use auth_store::{aws::Aws, gate::Gate};
 use lambda_http::lambda_runtime::run;
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,8 +16,8 @@ async fn main() -> Result<(), Error> {
     let desk = admin::Desk { gate: &gate, aws: &aws, breached_passwords };
     let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);
     let (desk, sink) = (&desk, &sink);
-    run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
-        let response = admin::handle(desk, sink, event.payload, &event.context.request_id).await;
+    run(service_fn(|event: LambdaEvent<Event>| async move {
+        let response = admin::handle(desk, sink, event.payload.0, &event.context.request_id).await;
         Ok::<_, Error>(reply(response))
     }))
     .await

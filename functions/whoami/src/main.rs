@@ -1,11 +1,10 @@
 //! The wiring of the function: settings, clients, runtime.
 
 use auth_core::settings::Settings;
-use auth_edge::http_request::reply;
+use auth_edge::http_request::{Event, reply};
 use auth_edge::report::Stdout;
 use auth_store::{aws::Aws, gate::Gate};
 use lambda_http::lambda_runtime::run;
-use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,8 +17,8 @@ async fn main() -> Result<(), Error> {
     };
     let gate = Gate::new(&Aws::from_env()?, &settings);
     let gate = &gate;
-    run(service_fn(|event: LambdaEvent<LambdaRequest>| async move {
-        let response = whoami::handle(gate, guard, &Stdout, event.payload, &event.context.request_id).await;
+    run(service_fn(|event: LambdaEvent<Event>| async move {
+        let response = whoami::handle(gate, guard, &Stdout, event.payload.0, &event.context.request_id).await;
         Ok::<_, Error>(reply(response))
     }))
     .await

@@ -13,7 +13,9 @@ use base64::Engine as _;
 use http::{HeaderMap, Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayRequestAuthorizer;
 use lambda_http::request::LambdaRequest;
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,6 +40,21 @@ pub struct HttpRequest {
 impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({:?}, {})", self.request, self.request_id)
+    }
+}
+
+/// An event as the runtime hands it over. `lambda_http` reads each as a REST API's first, which of an HTTP API's is in vain.
+#[derive(Debug)]
+pub struct Event(pub LambdaRequest);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        // API Gateway says it before all else; whatever says it elsewhere is found out by `lambda_http`.
+        let is_http_api = text.get().starts_with(r#"{"version":"2.0""#);
+        let of_http_api = is_http_api.then(|| serde_json::from_str(text.get()).map(LambdaRequest::ApiGatewayV2));
+        let event = of_http_api.and_then(Result::ok).map_or_else(|| serde_json::from_str(text.get()), Ok);
+        event.map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -177,4 +194,37 @@ where
     };
     report.end(sink);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_of_the_kind_that_it_says() {
+        let context = r#""requestContext":{"http":{"method":"POST","path":"/a"}}"#;
+        let rows = [
+            ("as API Gateway writes it", format!(r#"{{"version":"2.0","rawPath":"/a",{context}}}"#), Some("/a")),
+            ("with its version elsewhere", format!(r#"{{"rawPath":"/a",{context},"version":"2.0"}}"#), Some("/a")),
+            ("spaced", format!(r#"{{ "version": "2.0", "rawPath": "/a", {context} }}"#), Some("/a")),
+            ("of a REST API", r#"{"httpMethod":"POST","path":"/b","requestContext":{"httpMethod":"POST","identity":{}}}"#.into(), Some("/b")),
+            (
+                "of a REST API, in payload format 1.0",
+                r#"{"version":"1.0","httpMethod":"POST","path":"/b","requestContext":{"httpMethod":"POST","identity":{}}}"#.into(),
+                Some("/b"),
+            ),
+            (
+                "of a REST API, and says otherwise",
+                r#"{"version":"2.0","httpMethod":"POST","path":"/b","requestContext":{"httpMethod":"POST","identity":{}}}"#.into(),
+                Some("/b"),
+            ),
+            ("of nothing", r#"{"version":"2.0"}"#.into(), None),
+            ("no event", "[]".into(), None),
+        ];
+        for (sentence, text, path) in rows {
+            let event = serde_json::from_str::<Event>(&text).ok().and_then(|event| read(event.0, "id"));
+            let told = event.map(|http| (http.request.method, http.request.path));
+            assert_eq!(told, path.map(|path| ("POST".to_owned(), path.to_owned())), "{sentence}");
+        }
+    }
 }
