@@ -72,3 +72,32 @@ async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_kn
         assert_eq!(ask(client, "wrong", "").await, known, "a client that is {sentence} takes as long");
     }
 }
+
+#[tokio::test]
+async fn of_a_key_that_is_over_no_more_is_read_than_of_one_of_nobody() {
+    let dev = Dev::demo();
+    let proxy = Proxy::start(dev.ready["dynamodb_endpoint"].as_str().unwrap()).await;
+    let variables = dev.variables();
+    let read = |name: &str| match name {
+        "AWS_ENDPOINT_URL_DYNAMODB" => Some(proxy.url.clone()),
+        _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
+    };
+    let settings = Settings::read(read).unwrap();
+    let gate = Gate::new(&Aws::read(read).unwrap(), &settings);
+    let all = cases(&dev);
+    let ask = async |name: &str| {
+        let case = all.iter().find(|case| case.name == format!("api-key-authorizer.rest-request.{name}")).expect(name);
+        let event: Value = serde_json::from_str(&case.text).unwrap();
+        let allowed = api_key_authorizer::handle(&gate, &settings, &Stdout, &event, "id").await.is_ok();
+        (allowed, proxy.take_calls().into_iter().map(trip).collect::<Vec<_>>())
+    };
+    let get = |keys: usize| ("BatchGetItem".to_owned(), keys);
+    // The first of a process reads the APIs as well.
+    ask("allowed").await;
+    assert_eq!(ask("allowed").await, (true, vec![get(5)]), "key, client, tenant, grant, version");
+    for name in ["unknown", "revoked", "expired"] {
+        for time in 1..=2 {
+            assert_eq!(ask(name).await, (false, vec![get(2)]), "{name}, for the {time}. time: key, version");
+        }
+    }
+}

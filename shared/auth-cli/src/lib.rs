@@ -55,7 +55,7 @@ pub async fn run() -> ExitCode {
     let Arguments { command, global } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Nobody has read `--output` yet.
-        Err(error) if error.use_stderr() && std::env::args().any(|a| a == "json" || a == "--output=json") => {
+        Err(error) if error.use_stderr() && std::env::args_os().any(|a| a == "json" || a == "--output=json") => {
             return ended(&Trouble::Usage(error.to_string()), Output::Json);
         }
         Err(error) => error.exit(),

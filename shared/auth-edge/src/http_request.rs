@@ -44,8 +44,13 @@ impl fmt::Debug for HttpRequest {
 }
 
 /// An event as the runtime hands it over. `lambda_http` reads each as a REST API's first, which of an HTTP API's is in vain.
-#[derive(Debug)]
 pub struct Event(pub LambdaRequest);
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Event")
+    }
+}
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

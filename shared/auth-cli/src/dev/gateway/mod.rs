@@ -194,10 +194,8 @@ impl Gateway {
                 let variables = incoming.variables();
                 self.note(&incoming, None, "gateway", &Reason::new(Refusal::EndpointNotAssigned, "no such route"));
                 let api = self.whose(path);
-                match api.map_or_else(
-                    || self.apis.iter().all(|api| api.flavour == Flavour::Http),
-                    |api| api.flavour == Flavour::Http,
-                ) {
+                let is_http = |api: &GatewayApi| api.flavour == Flavour::Http;
+                match api.map_or(self.apis.iter().all(is_http), is_http) {
                     true => plain(404, "Not Found"),
                     false => responses::respond(api, Kind::MissingAuthenticationToken, Mechanism::None, &variables),
                 }
