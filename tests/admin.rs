@@ -832,6 +832,7 @@ async fn a_holder_manages_its_own_credential_and_no_other() {
         assert_eq!(answer.outcome(), want, "{sentence}: {}", answer.text);
         assert!(!answer.text.contains(new), "{sentence}");
     }
+    assert!(dev.said_so("-21 invalid_client: wrong secret"), "the line says what the caller was told");
     // Whoever found a secret does not lock its owner out.
     let at_once = as_client(new, "POST", "/self/secrets/rotate", r#"{"overlap_seconds":0}"#).await;
     assert_eq!(at_once.outcome(), (400, -41), "{}", at_once.text);

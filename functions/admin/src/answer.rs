@@ -12,7 +12,7 @@ use serde_json::json;
 pub(crate) struct Problem {
     refusal: Refusal,
     /// The word, where it is not the catalogue's: RFC 6749's for a client.
-    error: &'static str,
+    pub(crate) error: &'static str,
     status: u16,
     /// For the caller.
     detail: String,

@@ -91,6 +91,7 @@ pub async fn handle(desk: &Desk<'_>, sink: &dyn Sink, event: LambdaRequest, own_
         }
         Err(Stop::Problem(problem)) => {
             report.line.refused(&problem.reason());
+            report.line.error = Some(problem.error);
             problem_response(&problem, &request_id)
         }
         Err(Stop::Broken(fault)) => {
