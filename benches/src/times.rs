@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// So many of each of the two where the answer waits, or a password is hashed.
     #[arg(long, default_value_t = 1_000)]
     slow: usize,
+    /// Only rows whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Where the binaries are, each built alone.
     #[arg(long, default_value = "target/bench")]
     binaries: PathBuf,
@@ -78,6 +81,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
             None,
         ),
     ] {
+        if !name.contains(&arguments.only) {
+            continue;
+        }
         eprint!("\r{name}   ");
         let (first, second) = compare(&start(binary), first, second, tries, before)?;
         let (a, b) = (figures::median(first.iter().copied()), figures::median(second.iter().copied()));
