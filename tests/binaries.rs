@@ -2,7 +2,7 @@
 //! and only with the calls that its policy in the template allows.
 
 use crate::events::cases;
-use crate::harness::Dev;
+use crate::harness::{Dev, keeps_no_core};
 use crate::proxy::{Call, Proxy, Relay};
 use crate::runtime::Function;
 use crate::template::{Policy, Template};
@@ -78,6 +78,7 @@ async fn every_event_through_the_binaries_with_no_more_calls_than_the_template_a
         let policy = template.policy(&name);
         let calls = [running.dynamodb.take_calls(), running.secrets.take_calls()].concat();
         holds(&name, &policy, &calls);
+        assert!(keeps_no_core(running.function.pid()), "{name}: its memory would be kept");
         let (said, complained) = running.function.end().await;
         let lines: Vec<Value> = said.lines().map(|l| serde_json::from_str(l).expect(l)).collect();
         assert_eq!(lines.len(), running.events, "{name}: one audit line an event");

@@ -50,6 +50,15 @@ pub(crate) fn built(name: &str) -> PathBuf {
     path
 }
 
+/// Whether the system would keep no image of the memory of a process that dies. Only Linux says it.
+pub(crate) fn keeps_no_core(pid: u32) -> bool {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
+    limits.map_or(true, |all| {
+        all.lines()
+            .any(|line| line.strip_prefix("Max core file size").is_some_and(|rest| rest.trim().starts_with("0 ")))
+    })
+}
+
 /// A new empty folder.
 pub(crate) fn folder() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -378,6 +387,11 @@ pub(crate) async fn raw_at(
     let json = serde_json::from_str(body).unwrap_or(json!(null));
     note_secrets(url, &json);
     Answer { status, headers, text: body.to_owned(), json }
+}
+
+#[tokio::test]
+async fn of_a_process_that_dies_no_memory_is_kept() {
+    assert!(keeps_no_core(Dev::demo().child.id()));
 }
 
 #[tokio::test]

@@ -88,9 +88,14 @@ impl Function {
 
     /// Sends it a signal: `STOP` is what a freeze of Lambda is to a process, `CONT` its end.
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.pid().to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &id]).status().unwrap();
         assert!(sent.success(), "{name}");
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Ends it; all that it wrote to standard output and standard error.

@@ -9,6 +9,7 @@ use lambda_http::{Error, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    auth_edge::process::keep_no_core();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let breached_passwords = std::env::var("BREACHED_PASSWORDS").ok().filter(|path| !path.is_empty()).map(Into::into);
     let aws = Aws::from_env()?;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    auth_edge::process::keep_no_core();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let gate = Gate::verifying(&Aws::from_env()?, &settings);
     let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);

@@ -9,6 +9,7 @@ use lambda_http::{Error, LambdaEvent, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    auth_edge::process::keep_no_core();
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let gate = Gate::new(&Aws::from_env()?, &settings);
     let sink = Sampled::new(Stdout, settings.refusals_logged_per_minute);

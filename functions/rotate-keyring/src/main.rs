@@ -8,6 +8,7 @@ use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    auth_edge::process::keep_no_core();
     let aws = Aws::from_env()?;
     let aws = &aws;
     run(service_fn(|event: LambdaEvent<Value>| async move {

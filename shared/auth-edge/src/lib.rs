@@ -11,4 +11,5 @@ pub mod header;
 #[cfg(feature = "http")]
 pub mod http_request;
 pub mod oauth;
+pub mod process;
 pub mod report;
