@@ -52,11 +52,10 @@ pub(crate) fn built(name: &str) -> PathBuf {
 
 /// Whether the system would keep no image of the memory of a process that dies. Only Linux says it.
 pub(crate) fn keeps_no_core(pid: u32) -> bool {
-    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits"));
-    limits.map_or(true, |all| {
-        all.lines()
-            .any(|line| line.strip_prefix("Max core file size").is_some_and(|rest| rest.trim().starts_with("0 ")))
-    })
+    let Ok(limits) = std::fs::read_to_string(format!("/proc/{pid}/limits")) else { return true };
+    // For now and for good: a shell's own limit may be 0 already, and be raised.
+    let is_none = |rest: &str| rest.split_whitespace().take(2).eq(["0", "0"]);
+    limits.lines().any(|line| line.strip_prefix("Max core file size").is_some_and(is_none))
 }
 
 /// A new empty folder.
