@@ -9,6 +9,7 @@ use auth_edge::report::Stdout;
 use auth_store::aws::Aws;
 use auth_store::gate::Gate;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The operation, and how many items it reads.
 fn trip(call: Call) -> (String, usize) {
@@ -17,15 +18,19 @@ fn trip(call: Call) -> (String, usize) {
     (call.target.trim_start_matches("DynamoDB_20120810.").to_owned(), keys)
 }
 
-#[tokio::test]
-async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_known() {
+/// A deployment, what is asked of its table, and the variables of those who ask there.
+async fn watched() -> (Dev, Proxy, HashMap<String, String>) {
     let dev = Dev::demo();
     let proxy = Proxy::start(dev.ready["dynamodb_endpoint"].as_str().unwrap()).await;
-    let variables = dev.variables();
-    let read = |name: &str| match name {
-        "AWS_ENDPOINT_URL_DYNAMODB" => Some(proxy.url.clone()),
-        _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
-    };
+    let mut variables: HashMap<String, String> = dev.variables().into_iter().collect();
+    variables.insert("AWS_ENDPOINT_URL_DYNAMODB".into(), proxy.url.clone());
+    (dev, proxy, variables)
+}
+
+#[tokio::test]
+async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_known() {
+    let (dev, proxy, variables) = watched().await;
+    let read = |name: &str| variables.get(name).cloned();
     let gate = Gate::new(&Aws::read(read).unwrap(), &Settings::read(read).unwrap());
     let limited = Gate {
         client_requests: Allowance::a_minute(600),
@@ -75,13 +80,8 @@ async fn a_token_takes_one_trip_and_its_length_tells_nobody_which_clients_are_kn
 
 #[tokio::test]
 async fn of_a_key_that_is_over_no_more_is_read_than_of_one_of_nobody() {
-    let dev = Dev::demo();
-    let proxy = Proxy::start(dev.ready["dynamodb_endpoint"].as_str().unwrap()).await;
-    let variables = dev.variables();
-    let read = |name: &str| match name {
-        "AWS_ENDPOINT_URL_DYNAMODB" => Some(proxy.url.clone()),
-        _ => variables.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()),
-    };
+    let (dev, proxy, variables) = watched().await;
+    let read = |name: &str| variables.get(name).cloned();
     let settings = Settings::read(read).unwrap();
     let gate = Gate::new(&Aws::read(read).unwrap(), &settings);
     let all = cases(&dev);
