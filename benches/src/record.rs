@@ -13,6 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SEED: &str = include_str!("../seed.json");
+/// Of the client of `seed.json`; it opens nothing else.
+pub(crate) const SECRET: &str = "bench-secret-0123456789012345678901234567";
+/// The header of a form.
+pub(crate) const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
 const SHOP: &str = include_str!("../shop.json");
 /// The exact `iss` of the seed.
 pub(crate) const ISSUER: &str = "https://auth.example.test";
@@ -193,15 +197,12 @@ pub(crate) fn event(path: &str, resource: &str, headers: Value, expected: &[(&st
 
 /// What the client of `seed.json` asks for a token by; its secret opens nothing else.
 pub(crate) fn token_form(api: &str) -> String {
-    format!(
-        "grant_type=client_credentials&client_id=partner&client_secret=bench-secret-0123456789012345678901234567&resource={api}"
-    )
+    format!("grant_type=client_credentials&client_id=partner&client_secret={SECRET}&resource={api}")
 }
 
 /// A token of the benchmark's client for one of its APIs.
 pub(crate) fn token(client: &mut Client, api: &str) -> Result<String, String> {
-    let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
-    let asked = client.ask("POST", "/oauth/token", headers, token_form(api).as_bytes());
+    let asked = client.ask("POST", "/oauth/token", FORM, token_form(api).as_bytes());
     let (_, answer) = asked.ok_or("dev does not answer")?;
     let answer: Value = serde_json::from_slice(&answer).map_err(|e| e.to_string())?;
     match answer.get("access_token").and_then(Value::as_str) {

@@ -4,7 +4,7 @@
 use crate::figures;
 use crate::http::Client;
 use crate::process;
-use crate::record::{self, Dev, event, posted, token_form};
+use crate::record::{self, Dev, FORM, SECRET, event, posted, token_form};
 use crate::runtime::{Event, Events, Function, Start};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -30,8 +30,6 @@ pub(crate) struct Arguments {
 }
 
 const KEY: &str = "ak_test_8f3b1c0e5a4d4f2c9b1e7d6c5a4b3c2d";
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
-const SECRET: &str = "bench-secret-0123456789012345678901234567";
 const PATH: &str = "/eddsa/clients/acme/skus/AB-1";
 /// Longer than a key that signs no more is kept. Set back by so much, each rotation has all that a rotation may do.
 const LIFE_OF_A_KEY: i64 = 100_000;
@@ -309,7 +307,7 @@ fn connection(dev: &Dev, load: &Load, end: &End, number: usize) -> Result<(), St
             token = record::token(&mut client, "eddsa")?;
         }
         let bearer = format!("Authorization: Bearer {token}\r\n{supplier}");
-        let form = format!("grant_type=client_credentials&client_id=partner&client_secret={SECRET}&resource=eddsa");
+        let form = token_form("eddsa");
         let forged =
             format!("Authorization: Bearer {}AAAAAAAA\r\n{supplier}", token.get(..token.len() - 8).unwrap_or_default());
         let unknown = format!("ApiKey: ak_test_{turn:032x}\r\n{supplier}");

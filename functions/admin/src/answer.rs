@@ -3,7 +3,7 @@
 use auth_core::admin::{Done, Refused};
 use auth_core::refusal::{Reason, Refusal};
 use auth_edge::guard::challenge;
-use auth_edge::oauth::respond;
+use auth_edge::oauth::{self, BASIC, respond};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
@@ -52,8 +52,8 @@ impl Problem {
 
     /// A client that is not proven; told as the token endpoint tells it.
     pub(crate) fn invalid_client(why: &str) -> Self {
-        let refused = auth_edge::oauth::Refused::invalid_client(why);
-        let not_proven = Self::not_proven(refused.error.refusal(), why, "Basic realm=\"countersign\"");
+        let refused = oauth::Refused::invalid_client(why);
+        let not_proven = Self::not_proven(refused.error.refusal(), why, BASIC);
         Self { error: refused.error.error(), detail: refused.description.into(), ..not_proven }
     }
 

@@ -101,10 +101,10 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
         let path = http.request.path.as_str();
         let is = |paths: &[&str]| paths.contains(&path);
         let asks = is(&TOKEN_PATHS) || path == REVOKE_PATH || path == INTROSPECT_PATH;
-        let tells = is(&METADATA_PATHS) || path == JWKS_PATH;
-        let is_resource = resource_of(path).is_some();
-        if asks || tells || is_resource {
-            report.line.route = Some(if is_resource { RESOURCE_PATH } else { path }.to_owned());
+        let resource = resource_of(path);
+        let tells = is(&METADATA_PATHS) || path == JWKS_PATH || resource.is_some();
+        if asks || tells {
+            report.line.route = Some(resource.map_or(path, |_| RESOURCE_PATH).to_owned());
         }
         // RFC 9110 section 9.1: what can be got can be asked for by HEAD; the gateway leaves the body out.
         let method = if http.request.method == "HEAD" { "GET" } else { http.request.method.as_str() };
@@ -127,13 +127,13 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 let (keyring, catalog) = (gate.keyring.get(now).await?, gate.store.fresh_catalog(now).await?);
                 Ok(public(&metadata::server(&gate.issuer, &keyring, &catalog)))
             }
-            "GET" if is_resource => {
+            "GET" if resource.is_some() => {
                 report.line.kind = "metadata";
                 let host = match http.request.header("host") {
                     Found::One(host) => Some(host),
                     _ => None,
                 };
-                let rest = resource_of(path).unwrap_or_default();
+                let rest = resource.unwrap_or_default();
                 let catalog = gate.store.fresh_catalog(now).await?;
                 let said = metadata::resource(&gate.issuer, host, rest, &catalog);
                 said.map(|said| public(&said)).ok_or_else(|| {
@@ -141,7 +141,7 @@ pub async fn handle(gate: &Gate, sink: &dyn Sink, event: LambdaRequest, own_id: 
                 })
             }
             _ if asks => Err(Refused::new(OAuthError::MethodNotAllowed("POST"), "Only POST is taken here.").into()),
-            _ if tells || is_resource => {
+            _ if tells => {
                 let only = "Only GET and HEAD are taken here.";
                 Err(Refused::new(OAuthError::MethodNotAllowed("GET, HEAD"), only).into())
             }

@@ -1,6 +1,7 @@
 //! How a command ends that does not do what it was asked for.
 
 use auth_core::admin::Refused;
+use auth_core::audit::shown;
 use auth_core::refusal::Refusal;
 use std::fmt;
 use std::path::Path;
@@ -34,7 +35,8 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Usage(text) | Self::Broken(text) | Self::Refused(Refused { text, .. })) = self;
-        f.write_str(&text.replace(['\n', '\r'], " "))
+        let line: String = text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { shown(c) }).collect();
+        f.write_str(&line)
     }
 }
 

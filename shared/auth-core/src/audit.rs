@@ -16,6 +16,11 @@ pub fn deceives(c: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// What is shown to people in the place of a character.
+pub fn shown(c: char) -> char {
+    if deceives(c) { '?' } else { c }
+}
+
 /// JSON in which no character deceives: they are escaped, as JSON may escape any in a text.
 pub fn plain(json: String) -> String {
     // What nearly every line is.
@@ -259,6 +264,26 @@ mod tests {
         assert_eq!(Sampling::new(0).admits(&line(0, token)), (true, None), "all");
     }
 
+    /// Of each kind some: ends of lines, controls, directions, what cannot be seen.
+    const DECEIVE: [char; 16] = [
+        '\n',
+        '\r',
+        '\u{85}',
+        '\u{2028}',
+        '\u{2029}',
+        '\0',
+        '\u{1b}',
+        '\u{7f}',
+        '\u{202e}',
+        '\u{2066}',
+        '\u{200f}',
+        '\u{61c}',
+        '\u{200b}',
+        '\u{ad}',
+        '\u{feff}',
+        '\u{e0041}',
+    ];
+
     #[test]
     fn a_line_is_one_line_whatever_a_caller_sends() {
         let hostile = [
@@ -268,7 +293,7 @@ mod tests {
             "\"},{\"a\":\"",
             "\\",
             "\0\u{1b}[2J\u{7f}",
-            "\u{202e}drawkcab\u{2066}",
+            "\u{202e}drawkcab\u{2066}\u{200f}\u{61c}",
             "un\u{200b}seen\u{ad}\u{feff}\u{e0041}",
             "é\u{10ffff}",
         ];
@@ -280,7 +305,7 @@ mod tests {
                 *place = Some(text.to_owned());
             }
             let json = line.to_json();
-            assert!(!json.contains(deceives), "{text:?}: {json:?}");
+            assert!(!json.contains(DECEIVE), "{text:?}: {json:?}");
             let read: serde_json::Value = serde_json::from_str(&json).unwrap();
             assert_eq!((&read["why"], &read["outcome"]), (&text.into(), &"broken".into()), "{text:?}: as it was sent");
         }

@@ -351,8 +351,7 @@ pub fn establish_token(
 
 fn within_key(mut rights: Rights, key: Option<ApiKey>, deployment: Deployment) -> Result<Rights, Reason> {
     let Some(key) = key else { return Err(Reason::new(Refusal::TokenRevoked, "the key of the token is unknown")) };
-    let lives = key.state == KeyLife::Active && !key.expires_at.is_some_and(|t| t.has_passed(deployment.now));
-    if !lives || Some(&key.client_id) != rights.client_id() {
+    if !key.is_live(deployment.now) || Some(&key.client_id) != rights.client_id() {
         return Err(Reason::new(Refusal::TokenRevoked, "the key of the token was revoked, or has expired"));
     }
     rights.apis = apis_of_key(&key, &rights.apis);

@@ -273,6 +273,13 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
 }
 
+impl ApiKey {
+    /// Whether it is good at this time.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.state == KeyLife::Active && !self.expires_at.is_some_and(|t| t.has_passed(now))
+    }
+}
+
 /// What lists say of an API key. It stands with the client, for administration; decisions do not read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyListing {

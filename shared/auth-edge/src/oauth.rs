@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 /// Longer bodies are refused before they are read.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// What a client is asked for that did not prove itself (RFC 7617).
+pub const BASIC: &str = "Basic realm=\"countersign\"";
+
 /// The errors of the token endpoint: RFC 6749 section 5.2, RFC 8707 section 2, RFC 9396 section 5, and those of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OAuthError {
@@ -450,7 +453,7 @@ pub fn error_response(refused: &Refused, request_id: &str) -> Response<String> {
     let headers = response.headers_mut();
     match refused.error {
         OAuthError::InvalidClient => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"countersign\""));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
         }
         OAuthError::MethodNotAllowed(allowed) => {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));

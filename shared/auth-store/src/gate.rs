@@ -17,7 +17,6 @@ use auth_core::decision::{
 use auth_core::ids::{ClientId, ClientKind, Environment, KeyId, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::rate::Allowance;
-use auth_core::records::{ApiKey, KeyLife};
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::Digest;
 use auth_core::settings::{LogLevel, Settings};
@@ -317,8 +316,8 @@ impl Gate {
             fetched = self.store.fetch(Wanted { key: Some(&digest), client, tenant, ..Wanted::default() }, now).await?;
             // Of a key that is over no more is read than of one that is nobody's: neither its holder nor a flood of it has
             // us work for more, and the time of the answer tells less.
-            let counts = |k: &&ApiKey| k.state == KeyLife::Active && !k.expires_at.is_some_and(|t| t.has_passed(now));
-            let owner = fetched.facts.key.as_ref().filter(counts).map(|k| (k.client_id.clone(), k.tenant.clone()));
+            let live = fetched.facts.key.as_ref().filter(|key| key.is_live(now));
+            let owner = live.map(|k| (k.client_id.clone(), k.tenant.clone()));
             if owner == bound {
                 break;
             }

@@ -1,6 +1,6 @@
 //! What `dev` says while it runs: one line a decision, readable or as the functions write it.
 
-use auth_core::audit::{AuditLine, Outcome, deceives};
+use auth_core::audit::{AuditLine, Outcome, shown};
 use auth_edge::report::Sink;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -109,5 +109,18 @@ fn readable(line: &AuditLine) -> String {
         text.push_str(&format!("  [countersign explain --request-id {}]", line.request_id));
     }
     // A caller's text must not write to the terminal.
-    text.chars().map(|c| if deceives(c) { '?' } else { c }).collect()
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use auth_core::time::Timestamp;
+
+    #[test]
+    fn a_callers_text_neither_writes_to_the_terminal_nor_turns_it() {
+        let mut line = AuditLine::new("token", Timestamp(0), "r");
+        line.user_login = Some("bob\u{202e}\u{2028}\n\u{1b}[2J\u{200b}\u{e9}".into());
+        assert_eq!(readable(&line), "00:00:00 broken  token   somebody as bob????[2J?\u{e9}");
+    }
 }

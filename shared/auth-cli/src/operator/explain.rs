@@ -5,7 +5,7 @@ use super::{Global, Output, show};
 use crate::deployment::Deployment;
 use crate::trouble::{Trouble, broken};
 use auth_core::api::Mechanism;
-use auth_core::audit::{AuditLine, Outcome, deceives};
+use auth_core::audit::{AuditLine, Outcome, shown};
 use auth_core::settings::{LogLevel, Settings};
 use auth_edge::event::AuthorizerEvent;
 use auth_edge::{clock, header};
@@ -254,5 +254,5 @@ fn remedy(line: &Value) -> Option<String> {
 
 /// Names and texts of callers are part of what is said.
 fn say(text: &str) -> Result<(), Trouble> {
-    show::say(&text.chars().map(|c| if deceives(c) { '?' } else { c }).collect::<String>())
+    show::say(&text.chars().map(shown).collect::<String>())
 }

@@ -3,7 +3,7 @@
 use super::{Global, Output};
 use crate::trouble::{Trouble, broken};
 use auth_core::admin::Done;
-use auth_core::audit::{deceives, plain};
+use auth_core::audit::{plain, shown};
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
@@ -169,7 +169,7 @@ fn readable(value: &Value) -> String {
         other => other.to_string(),
     };
     // A name must not write to the terminal.
-    text.chars().map(|c| if deceives(c) && c != '\n' { '?' } else { c }).collect()
+    text.chars().map(|c| if c == '\n' { c } else { shown(c) }).collect()
 }
 
 /// A line of JSON.

@@ -24,7 +24,7 @@ pub struct Key {
 impl Key {
     /// Whether it is good at this time.
     pub fn is_live(&self, now: Timestamp) -> bool {
-        self.record.state == KeyLife::Active && !self.record.expires_at.is_some_and(|t| t.has_passed(now))
+        self.record.is_live(now)
     }
 }
 
