@@ -3,6 +3,11 @@
 
 use crate::http;
 use crate::record::ISSUER;
+use auth_core::jws::sign;
+use auth_core::keyring::Keyring;
+use auth_core::token::TYP;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Map, Value, json};
@@ -45,6 +50,22 @@ impl Recorded {
         let keys = document.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
         let current = keys.into_iter().filter(|key| key.get("state").is_some_and(|state| state == "current"));
         current.filter_map(|key| key.get("jwk").cloned()).collect()
+    }
+
+    /// So many tokens like this one, which its key has signed: each with its own `jti`.
+    pub(crate) fn more_tokens(&self, token: &str, algorithm: &str, count: usize) -> Result<Vec<String>, String> {
+        let text = self.secret.get("SecretString").and_then(Value::as_str).unwrap_or_default();
+        let keyring = Keyring::parse(text).map_err(|e| e.to_string())?;
+        let key = algorithm.parse().ok().and_then(|a| keyring.signing_key(a)).ok_or("no key of this algorithm")?;
+        let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).ok_or("no token")?;
+        let mut claims: Value = serde_json::from_slice(&claims).map_err(|e| e.to_string())?;
+        let with = |n: usize| {
+            if let Some(jti) = claims.get_mut("jti") {
+                *jti = format!("{n:032x}").into();
+            }
+            sign(key, TYP, &claims).map_err(|e| e.to_string())
+        };
+        (0..count).map(with).collect()
     }
 
     /// An item. Of a client `many-N` and a tenant `acme-N`, of which there are as many as anybody likes: that of `many`

@@ -293,8 +293,8 @@ async fn sent_token(
     let client = proven_client(gate, http, &parameters, now, report).await?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;
     let Ok(UnverifiedToken::Issued(token)) = UnverifiedToken::parse(text) else { return Ok((client, None)) };
-    let keyring = gate.keyring_with(token.unverified_kid(), now).await?;
-    Ok((client, token.verify(&keyring, &gate.expected(now)).ok()))
+    let proven = gate.keyring.prove(token, text, &gate.issuer, now).await?;
+    Ok((client, proven.and_then(|token| token.in_time(&gate.expected(now))).ok()))
 }
 
 /// Revokes a token of the client's own (RFC 7009 section 2). A token that is not one, or not the client's, is

@@ -150,9 +150,9 @@ impl<'a> UnverifiedAssertion<'a> {
         if jti.chars().count() > MAX_JTI_CHARS {
             return Err("jti is longer than 256 characters".into());
         }
-        claims.judge_time(expected, MAX_LIFETIME_SECONDS).map_err(|r| r.why)?;
-        let until = claims.time("exp").map_err(|r| r.why)?.unwrap_or_default() as i64;
-        let until = Timestamp(until).plus(expected.leeway_seconds);
+        let life = claims.life().map_err(|r| r.why)?;
+        life.judge(expected, MAX_LIFETIME_SECONDS).map_err(|r| r.why)?;
+        let until = Timestamp(life.exp as i64).plus(expected.leeway_seconds);
         if until.since(expected.now) > MAX_AHEAD_SECONDS + 2 * expected.leeway_seconds {
             return Err("exp is more than 5 minutes ahead".into());
         }
@@ -185,7 +185,8 @@ impl<'a> UnverifiedAssertion<'a> {
         if !is_for_us {
             return Err("aud is not the one that the client trusts".into());
         }
-        ClaimReader(claims).judge_time(expected, MAX_LIFETIME_SECONDS).map_err(|r| r.why)
+        let life = ClaimReader(claims).life();
+        life.and_then(|life| life.judge(expected, MAX_LIFETIME_SECONDS)).map_err(|r| r.why)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::jws::Algorithm;
 use crate::secret::{Pepper, SealingKey, base64url, from_base64url};
 use crate::time::Timestamp;
 use crate::token::{MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS};
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -339,6 +340,8 @@ pub struct Keyring {
     signing: Vec<SigningKey>,
     /// Since when the youngest of the keys that sign has done so.
     signs_since: Timestamp,
+    /// The digest of the document.
+    mark: [u8; 32],
     /// The key of all digests.
     pub pepper: Pepper,
     /// Seals partners' HMAC secrets.
@@ -411,6 +414,7 @@ impl Keyring {
             keys,
             signing,
             signs_since,
+            mark: sha256(&[text.as_bytes()]),
             pepper: Pepper::new(&*key("pepper", &document.pepper)?),
             sealing: SealingKey::new(&*key("sealing_key", &document.sealing_key)?)
                 .ok_or_else(|| BadKeyring("sealing_key: not a key".into()))?,
@@ -432,6 +436,12 @@ impl Keyring {
         self.keys.iter().find(|key| key.kid() == kid)
     }
 
+    /// A name for a text, for as long as this keyring stays as it is. No two texts have the same, and no text has the same
+    /// under two keyrings: what is remembered by it is forgotten with the keyring that it was proven by.
+    pub fn imprint(&self, text: &str) -> [u8; 32] {
+        sha256(&[&self.mark, text.as_bytes()])
+    }
+
     /// For how many whole days the youngest signing key has signed.
     pub fn age_days(&self, now: Timestamp) -> i64 {
         now.since(self.signs_since) / 86_400
@@ -447,6 +457,14 @@ impl Keyring {
         let keys: Vec<Value> = self.keys.iter().filter_map(VerifyingKey::public_jwk).collect();
         json!({ "keys": keys })
     }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut digest = Context::new(&SHA256);
+    parts.iter().for_each(|part| digest.update(part));
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.finish().as_ref());
+    bytes
 }
 
 #[cfg(test)]

@@ -204,6 +204,25 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
+/// A token of ours: signed by a key of the keyring, for this issuer. What is left to judge is its time, which is all that
+/// another day changes.
+#[derive(Debug, Clone)]
+pub struct SignedToken {
+    token: VerifiedToken,
+    life: Life,
+}
+
+impl SignedToken {
+    /// The token, if this is its time.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenExpired`]; [`Refusal::InvalidToken`].
+    pub fn in_time(&self, expected: &Expected<'_>) -> Result<VerifiedToken, Reason> {
+        self.life.judge(expected, MAX_LIFETIME_SECONDS)?;
+        Ok(self.token.clone())
+    }
+}
+
 /// A token of ours: signed by a key of the keyring, for this issuer, in its time.
 #[derive(Debug, Clone)]
 pub struct VerifiedToken {
@@ -274,12 +293,20 @@ impl UnverifiedIssued<'_> {
     /// # Errors
     /// [`Refusal::InvalidToken`]; [`Refusal::TokenExpired`] where nothing else is wrong.
     pub fn verify(self, keyring: &Keyring, expected: &Expected<'_>) -> Result<VerifiedToken, Reason> {
+        self.prove(keyring, expected.issuer)?.in_time(expected)
+    }
+
+    /// The same, but for the time. `issuer` is the exact `iss`.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidToken`].
+    pub fn prove(self, keyring: &Keyring, issuer: &str) -> Result<SignedToken, Reason> {
         let algorithm = self.jws.unverified_algorithm();
         let key = keyring.verifying_key(&self.kid).ok_or_else(|| invalid("kid names no key of the keyring"))?;
         let claims = self.jws.verify(key).map_err(invalid)?;
         let claims = ClaimReader(claims);
 
-        if claims.text("iss")?.as_deref() != Some(expected.issuer) {
+        if claims.text("iss")?.as_deref() != Some(issuer) {
             return Err(invalid("iss is not this issuer"));
         }
         let aud = match claims.0.get("aud") {
@@ -312,12 +339,13 @@ impl UnverifiedIssued<'_> {
             None => BTreeSet::new(),
             Some(text) => parse_scope(&text).ok_or_else(|| invalid("scope is not a list of scopes"))?,
         };
+        let life = claims.life()?;
         let token = VerifiedToken {
             algorithm,
             aud,
             client_id,
-            issued_at: claims.time("iat")?.map(|t| Timestamp(t as i64)),
-            expires_at: Timestamp(claims.time("exp")?.ok_or_else(|| invalid("no exp"))? as i64),
+            issued_at: life.iat.map(|t| Timestamp(t as i64)),
+            expires_at: Timestamp(life.exp as i64),
             jti: claims.parsed("jti")?,
             scopes,
             token_use,
@@ -336,8 +364,7 @@ impl UnverifiedIssued<'_> {
                     .ok_or_else(|| invalid("authorization_details are not of their form"))?,
             },
         };
-        claims.judge_time(expected, MAX_LIFETIME_SECONDS)?;
-        Ok(token)
+        Ok(SignedToken { token, life })
     }
 }
 
@@ -408,8 +435,9 @@ impl UnverifiedSelfSigned<'_> {
         cap: i64,
         audiences: &[&str],
     ) -> Result<SelfSigned, Reason> {
-        let issued_at = Timestamp(claims.time("iat")?.ok_or_else(|| invalid("no iat"))? as i64);
-        let expires_at = Timestamp(claims.time("exp")?.ok_or_else(|| invalid("no exp"))? as i64);
+        let life = claims.life()?;
+        let issued_at = Timestamp(life.iat.ok_or_else(|| invalid("no iat"))? as i64);
+        let expires_at = Timestamp(life.exp as i64);
         // Claims that would speak for somebody else make the whole token doubtful.
         for name in ["sub", "client_id"] {
             if claims.text(name)?.is_some_and(|text| text != self.client_id.as_str()) {
@@ -428,7 +456,7 @@ impl UnverifiedSelfSigned<'_> {
         if claims.0.get("tenant").is_some_and(|t| !t.is_string()) {
             return Err(invalid("tenant is not a text"));
         }
-        claims.judge_time(expected, cap.min(MAX_LIFETIME_SECONDS))?;
+        life.judge(expected, cap.min(MAX_LIFETIME_SECONDS))?;
         Ok(SelfSigned { client_id: self.client_id.clone(), tenant: self.tenant.clone(), issued_at, expires_at })
     }
 }
@@ -472,14 +500,31 @@ impl ClaimReader<'_> {
         }
     }
 
-    pub(crate) fn judge_time(&self, expected: &Expected<'_>, max_lifetime_seconds: i64) -> Result<(), Reason> {
+    /// # Errors
+    /// [`Refusal::InvalidToken`], without an `exp` too.
+    pub(crate) fn life(&self) -> Result<Life, Reason> {
+        let exp = self.time("exp")?.ok_or_else(|| invalid("no exp"))?;
+        Ok(Life { iat: self.time("iat")?, nbf: self.time("nbf")?, exp })
+    }
+}
+
+/// From when to when a token lives: seconds since 1970, which may have fractions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    iat: Option<f64>,
+    nbf: Option<f64>,
+    pub(crate) exp: f64,
+}
+
+impl Life {
+    pub(crate) fn judge(&self, expected: &Expected<'_>, max_lifetime_seconds: i64) -> Result<(), Reason> {
         let now = expected.now.0 as f64;
         let leeway = expected.leeway_seconds.clamp(0, MAX_LEEWAY_SECONDS) as f64;
-        let exp = self.time("exp")?.ok_or_else(|| invalid("no exp"))?;
-        if self.time("nbf")?.is_some_and(|nbf| nbf > now + leeway) {
+        let Self { iat, nbf, exp } = *self;
+        if nbf.is_some_and(|nbf| nbf > now + leeway) {
             return Err(invalid("nbf has not come"));
         }
-        if let Some(iat) = self.time("iat")? {
+        if let Some(iat) = iat {
             if iat > now + leeway {
                 return Err(invalid("iat has not come"));
             }

@@ -15,13 +15,12 @@ use auth_core::decision::{
     idle_note_interval,
 };
 use auth_core::ids::{ClientId, ClientKind, Environment, KeyId, TenantId};
-use auth_core::keyring::Keyring;
 use auth_core::rate::Allowance;
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::Digest;
 use auth_core::settings::{LogLevel, Settings};
 use auth_core::time::Timestamp;
-use auth_core::token::{Expected, UnverifiedIssued, UnverifiedSelfSigned, UnverifiedToken};
+use auth_core::token::{Expected, UnverifiedSelfSigned, UnverifiedToken};
 use std::sync::Arc;
 
 /// What decisions rest on.
@@ -98,11 +97,8 @@ impl Gate {
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
         let mut trail = Trail::detailed(self.detailed);
-        let token = trail.note("token there", token);
-        let token = token.and_then(|text| trail.note("token in shape", UnverifiedToken::parse(text)));
-        let rights = match token {
-            Ok(UnverifiedToken::Issued(token)) => self.issued(request, token, now, &mut trail, line).await?,
-            Ok(UnverifiedToken::SelfSigned(token)) => self.self_signed(request, token, now, &mut trail, line).await?,
+        let rights = match trail.note("token there", token) {
+            Ok(text) => self.token_holder(request, text, now, &mut trail, line).await?,
             Err(reason) => Err(reason),
         };
         let verdict = self.finish(request, rights, trail, line).await?;
@@ -193,16 +189,26 @@ impl Gate {
         Ok(())
     }
 
-    async fn issued(
+    async fn token_holder(
         &self,
         request: &Request,
-        token: UnverifiedIssued<'_>,
+        text: &str,
         now: Timestamp,
         trail: &mut Trail,
         line: &mut AuditLine,
     ) -> Result<Result<Rights, Reason>, Fault> {
-        let keyring = self.keyring_with(token.unverified_kid(), now).await?;
-        let token = match trail.note("signature and claims", token.verify(&keyring, &self.expected(now))) {
+        let token = match self.keyring.proven(text, now) {
+            Some(token) => trail.note("token in shape", Ok(token)),
+            None => match trail.note("token in shape", UnverifiedToken::parse(text)) {
+                Ok(UnverifiedToken::Issued(token)) => self.keyring.prove(token, text, &self.issuer, now).await?,
+                Ok(UnverifiedToken::SelfSigned(token)) => {
+                    return self.self_signed(request, token, now, trail, line).await;
+                }
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        let token = token.and_then(|token| token.in_time(&self.expected(now)));
+        let token = match trail.note("signature and claims", token) {
             Ok(token) => token,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -230,18 +236,6 @@ impl Gate {
         let catalog = self.store.catalog_for(&fetched).await?;
         let api = catalog.find(&request.method, &request.path).map(|m| m.api);
         Ok(establish_token(token, fetched.facts, &catalog, self.deployment(now), api, trail))
-    }
-
-    /// The keyring that knows the key of this name, read again if the one that is kept does not.
-    ///
-    /// # Errors
-    /// If it cannot be read. A key that may merely not be known yet is never called unknown.
-    pub async fn keyring_with(&self, kid: &str, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
-        let keyring = self.keyring.get(now).await?;
-        if keyring.verifying_key(kid).is_some() {
-            return Ok(keyring);
-        }
-        self.keyring.get_for_unknown_kid(now).await
     }
 
     async fn self_signed(

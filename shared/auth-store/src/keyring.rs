@@ -1,10 +1,13 @@
-//! The keyring, from Secrets Manager, kept for a while.
+//! The keyring, from Secrets Manager, kept for a while; and what it has proven.
 
 use crate::Fault;
 use crate::aws::Aws;
 use crate::vault::CURRENT;
 use auth_core::keyring::{KEPT_SECONDS, Keyring};
+use auth_core::refusal::Reason;
 use auth_core::time::Timestamp;
+use auth_core::token::{SignedToken, UnverifiedIssued};
+use quick_cache::sync::Cache;
 use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
@@ -16,6 +19,11 @@ const FRESH_SECONDS: i64 = 300;
 /// become a flood of calls.
 const UNKNOWN_KID_SECONDS: i64 = 10;
 
+/// How many tokens that were proven are remembered, and how long they may be, in bytes. A token is remembered by its
+/// imprint; what is kept of it is not much more than its text, so that all of them take some megabytes at most.
+const PROVEN: usize = 2048;
+const PROVEN_BYTES: usize = 2048;
+
 /// Reads and keeps the keyring.
 pub struct KeyringSource {
     client: aws_sdk_secretsmanager::Client,
@@ -24,6 +32,9 @@ pub struct KeyringSource {
     kept: RwLock<Option<Kept>>,
     /// Held while reading, so that all who wait share one call.
     tries: Mutex<Tries>,
+    /// Tokens whose signature and claims this keyring has proven. The same text under the same keyring is the same again,
+    /// whatever the time, which is judged each time; only what was proven gets in, so that made-up tokens push nothing out.
+    proven: Cache<[u8; 32], Arc<SignedToken>>,
 }
 
 /// When reading last failed, if it did not succeed since.
@@ -57,6 +68,7 @@ impl KeyringSource {
             signs: true,
             kept: RwLock::new(None),
             tries: Mutex::new(Tries::default()),
+            proven: Cache::new(PROVEN),
         }
     }
 
@@ -98,7 +110,7 @@ impl KeyringSource {
     ///
     /// # Errors
     /// If it cannot be read now, or could not be a moment ago: then the key may well exist.
-    pub async fn get_for_unknown_kid(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+    async fn get_for_unknown_kid(&self, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
         let mut tries = self.tries.lock().await;
         if tries.failed.is_some_and(|at| is_recent(at, now)) {
             return Err(Fault::new("the keyring could not be read a moment ago"));
@@ -107,6 +119,43 @@ impl KeyringSource {
             return Ok(kept);
         }
         self.read(now, &mut tries).await
+    }
+
+    /// The token of this text, if the keyring that is kept has proven it before.
+    pub fn proven(&self, text: &str, now: Timestamp) -> Option<Arc<SignedToken>> {
+        let keyring = self.kept_for(now, FRESH_SECONDS).filter(|_| text.len() <= PROVEN_BYTES)?;
+        self.proven.get(&keyring.imprint(text))
+    }
+
+    /// Proves a token, whose text this is, by the keyring that knows the key that it names.
+    ///
+    /// # Errors
+    /// If the keyring cannot be read. Inside, the refusal.
+    pub async fn prove(
+        &self,
+        token: UnverifiedIssued<'_>,
+        text: &str,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<Result<Arc<SignedToken>, Reason>, Fault> {
+        let keyring = self.get_for_kid(token.unverified_kid(), now).await?;
+        let proven = token.prove(&keyring, issuer).map(Arc::new);
+        if let (Ok(token), true) = (&proven, text.len() <= PROVEN_BYTES) {
+            self.proven.insert(keyring.imprint(text), Arc::clone(token));
+        }
+        Ok(proven)
+    }
+
+    /// The keyring that knows the key of this name, read again if the one that is kept does not.
+    ///
+    /// # Errors
+    /// If it cannot be read. A key that may merely not be known yet is never called unknown.
+    async fn get_for_kid(&self, kid: &str, now: Timestamp) -> Result<Arc<Keyring>, Fault> {
+        let keyring = self.get(now).await?;
+        if keyring.verifying_key(kid).is_some() {
+            return Ok(keyring);
+        }
+        self.get_for_unknown_kid(now).await
     }
 
     fn kept_for(&self, now: Timestamp, seconds: i64) -> Option<Arc<Keyring>> {
