@@ -41,6 +41,8 @@ pub(crate) enum Spoilt {
     Silence,
     /// Done, and told when nobody waits any more.
     Late,
+    /// Told that nothing of what was asked for was looked at (BatchGetItem).
+    NotLookedAt,
 }
 
 /// More answers than anybody waits for.
@@ -71,6 +73,16 @@ struct State {
     faulty_after: Option<(usize, Loss)>,
     /// So many answers are spoiled.
     spoilt: Option<(usize, Spoilt)>,
+    /// So is each to a call that reads more items than one request wants.
+    spoilt_of_many: Option<Spoilt>,
+}
+
+impl Call {
+    /// How many items it reads (BatchGetItem).
+    pub(crate) fn keys(&self) -> usize {
+        let tables = self.input["RequestItems"].as_object().into_iter().flatten();
+        tables.filter_map(|(_, table)| table["Keys"].as_array()).map(Vec::len).sum()
+    }
 }
 
 /// A proxy on loopback, until its runtime ends.
@@ -107,6 +119,11 @@ impl Proxy {
         self.state.lock().unwrap().spoilt = answers;
     }
 
+    /// From now on, each answer to a call that reads for several requests is spoiled; none, if not given.
+    pub(crate) fn spoil_of_many(&self, how: Option<Spoilt>) {
+        self.state.lock().unwrap().spoilt_of_many = how;
+    }
+
     /// What was asked since this was last asked.
     pub(crate) fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.lock().unwrap().calls)
@@ -141,6 +158,7 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
         target: header("x-amz-target").unwrap_or_default(),
         input: serde_json::from_slice(&request[body_at..]).unwrap_or_default(),
     };
+    let (input, keys) = (call.input.clone(), call.keys());
     let (loss, spoilt) = {
         let mut state = state.lock().unwrap();
         state.calls.push(call);
@@ -149,7 +167,7 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
                 *left -= 1;
                 Some(*how)
             }
-            _ => None,
+            _ => state.spoilt_of_many.filter(|_| keys > 6),
         };
         let loss = match &mut state.faulty_after {
             None => None,
@@ -174,6 +192,10 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
         Some(Spoilt::Refused(status, kind)) => {
             let body = serde_json::json!({"__type": kind, "message": "no"}).to_string();
             return stream.write_all(plain(status, body).as_bytes()).await.ok();
+        }
+        Some(Spoilt::NotLookedAt) => {
+            let body = serde_json::json!({"Responses": {}, "UnprocessedKeys": input["RequestItems"]}).to_string();
+            return stream.write_all(plain(200, body).as_bytes()).await.ok();
         }
         Some(Spoilt::Nonsense) => return stream.write_all(plain(200, "<html>".into()).as_bytes()).await.ok(),
         Some(Spoilt::Reset) => return stream.set_zero_linger().ok(),

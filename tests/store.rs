@@ -2,15 +2,18 @@
 //! `UPDATED_NEW`, client tokens of transactions and unused expression values; the store needs none of these.
 
 use crate::engines::Engine;
-use crate::proxy::{Loss, Proxy};
+use crate::proxy::{Loss, Proxy, Spoilt};
 use auth_core::api::Api;
 use auth_core::backoff::{Attempts, CLIENTS_BY_NAME};
 use auth_core::ids::{ApiName, ClientId, Jti, Scope, TenantId};
 use auth_core::secret::{Digest, DigestOf, Pepper};
 use auth_core::time::Timestamp;
+use auth_store::Fault;
 use auth_store::store::{Added, Fetched, Freshness, Record, Store, Wanted};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -221,12 +224,91 @@ async fn kept_answers_are_as_old_as_they_may_be(engine: &Engine) {
     proxy.fail_after(None);
 }
 
+/// What each of these clients is granted for the tenant, all asked at once.
+async fn granted_at_once(store: &Arc<Store>, names: &[String]) -> JoinSet<(String, Result<Option<String>, Fault>)> {
+    let mut asked = JoinSet::new();
+    for name in names {
+        let (store, name) = (Arc::clone(store), name.clone());
+        asked.spawn(async move {
+            let (client, tenant) = (name.parse().unwrap(), "acme".parse().unwrap());
+            let wanted = Wanted { client: Some(&client), tenant: Some(&tenant), ..Wanted::default() };
+            let scope = |fetched: Fetched| fetched.facts.grant.map(|grant| grant.scopes[0].to_string());
+            let granted = store.fetch(wanted, NOW).await.map(scope);
+            (name, granted)
+        });
+    }
+    // Now each has begun.
+    tokio::task::yield_now().await;
+    asked
+}
+
+async fn reads_of_one_moment_travel_together(engine: &Engine) {
+    let proxy = Proxy::start(&engine.dynamodb).await;
+    let writer = Subject::new(engine, "together", Freshness::default()).await;
+    let names: Vec<String> = (0..60).map(|n| format!("c{n}")).collect();
+    let grants = names.iter().skip(1).map(|name| grant(name, &format!("{name}:read")));
+    let records = names.iter().map(|name| client(name)).chain(grants).chain([tenant(&["one"])]).collect();
+    writer.store.load(records, |_| {}).await.unwrap();
+    let store = Arc::new(Subject::new(&engine.with_dynamodb(&proxy.url), "together", Freshness::default()).await.store);
+    let throttled = Spoilt::Refused(400, "ProvisionedThroughputExceededException");
+    let rows = [
+        ("two go first; of the others as many share a call as it takes keys", None, 5..=5),
+        (
+            "of what a call is to read for many nothing is looked at: each reads alone",
+            Some(Spoilt::NotLookedAt),
+            60..=65,
+        ),
+        ("a call for many is refused, thrice: each reads alone", Some(throttled), 60..=69),
+        ("it breaks off", Some(Spoilt::Half), 60..=69),
+    ];
+    for (why, spoilt, calls) in rows {
+        proxy.take_calls();
+        proxy.spoil_of_many(spoilt);
+        for (name, scope) in granted_at_once(&store, &names).await.join_all().await {
+            let own = Some(format!("{name}:read")).filter(|_| name != "c0");
+            assert_eq!(scope, Ok(own), "{why}: {name}");
+        }
+        let made = proxy.take_calls().len();
+        assert!(calls.contains(&made), "{why}: {made} calls");
+    }
+    proxy.spoil_of_many(None);
+    // Those who are read for go away, and the two that go first before them: nobody else waits for them.
+    let mut asked = granted_at_once(&store, &names).await;
+    let (mut gone, mut told) = (0, 0);
+    asked.abort_all();
+    let others = granted_at_once(&store, &names).await;
+    while let Some(ended) = asked.join_next().await {
+        gone += usize::from(ended.is_err());
+    }
+    for (name, scope) in others.join_all().await {
+        told += usize::from(scope.is_ok_and(|scope| scope.is_some() || name == "c0"));
+    }
+    assert_eq!((gone, told), (60, 60), "all of those that went away, and all of the others");
+    // Whatever is under way: what was written before a read is in it.
+    let busy = tokio::spawn({
+        let (store, names) = (Arc::clone(&store), names.clone());
+        async move {
+            loop {
+                granted_at_once(&store, &names).await.join_all().await;
+            }
+        }
+    });
+    for n in 0..40 {
+        let scope = format!("at:{n}");
+        writer.store.load(vec![grant("c0", &scope)], |_| {}).await.unwrap();
+        let (_, granted) = granted_at_once(&store, &names[..1]).await.join_all().await.remove(0);
+        assert_eq!(granted, Ok(Some(scope)), "what was just written");
+    }
+    busy.abort();
+}
+
 async fn everything(engine: &Engine) {
     what_is_written_is_read_at_once(engine).await;
     tokens_are_revoked_and_seen(engine).await;
     every_failure_is_counted(engine).await;
     a_changed_catalog_counts_on_the_next_fetch(engine).await;
     kept_answers_are_as_old_as_they_may_be(engine).await;
+    reads_of_one_moment_travel_together(engine).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ pub mod keygen;
 pub mod keyring;
 mod keys;
 pub mod office;
+mod reads;
 pub mod remote;
 pub mod rotation;
 pub mod store;

@@ -18,6 +18,7 @@ use crate::gate::Gate;
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key};
+use crate::reads::MOST_KEYS;
 use crate::store::{Record, parse, to_item};
 use auth_core::admin::chain::{EntryOutcome, Event, Head};
 use auth_core::admin::command::Command;
@@ -47,9 +48,6 @@ const MOST_PAGE: u16 = 100;
 
 /// An item has 400 KB; some are for what stands beside.
 const MOST_ITEM_BYTES: usize = 380_000;
-
-/// BatchGetItem takes so many keys.
-const BATCH_GET: usize = 100;
 
 /// An administrator at work.
 #[derive(Debug)]
@@ -578,8 +576,8 @@ impl<'a> Office<'a> {
 
     async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
         let mut all = HashMap::new();
-        for keys in keys.chunks(BATCH_GET) {
-            all.extend(self.gate.store.batch_get_now(keys.to_vec()).await?);
+        for keys in keys.chunks(MOST_KEYS) {
+            all.extend(self.gate.store.reads.items(keys.to_vec()).await?);
         }
         Ok(all)
     }

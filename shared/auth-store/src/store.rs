@@ -1,10 +1,11 @@
 //! The table: reads that decide, and the writes that local and tests share with administration.
 
 use crate::Fault;
-use crate::aws::{Aws, OPERATION};
+use crate::aws::Aws;
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
+use crate::reads::{Read, Reads};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
 use auth_core::client_authentication::OneUse;
@@ -17,9 +18,8 @@ use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, KeysAndAttributes, Put, PutRequest,
-    ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem,
-    WriteRequest,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, Put, PutRequest, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
 };
 use quick_cache::sync::Cache;
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,7 +40,7 @@ const USE_NOTED_SECONDS: i64 = 60;
 const BUMP_TRIES: u32 = 8;
 
 /// Milliseconds before each try of a batch that came back in part, half of them more or less.
-const BATCH_PAUSES: [u64; 4] = [0, 20, 60, 180];
+pub(crate) const BATCH_PAUSES: [u64; 4] = [0, 20, 60, 180];
 
 /// The most that BatchWriteItem takes, and how many of them are under way at once.
 const BATCH: usize = 25;
@@ -57,7 +57,7 @@ pub struct Freshness {
 
 /// What is kept of one item: what it says, read once. Absent is something to know as well.
 #[derive(Clone)]
-enum Kept {
+pub(crate) enum Kept {
     Absent,
     Client(Arc<Client>),
     Grant(Arc<Grant>),
@@ -65,16 +65,15 @@ enum Kept {
     Customer(Arc<Customer>),
     ApiKey(Arc<ApiKey>),
     There,
+    SeenAt(Timestamp),
     Version(u64),
 }
-
-/// How an item is read.
-type Read = fn(Item) -> Result<Kept, Fault>;
 
 /// The table, and what a process keeps of it.
 pub struct Store {
     pub(crate) client: aws_sdk_dynamodb::Client,
     pub(crate) table: String,
+    pub(crate) reads: Reads,
     freshness: Freshness,
     catalog: RwLock<Option<(u64, Arc<Catalog>)>>,
     loading: Mutex<()>,
@@ -125,9 +124,11 @@ pub struct Fetched {
 impl Store {
     /// The table of this name.
     pub fn new(aws: &Aws, table: impl Into<String>, freshness: Freshness) -> Self {
+        let (client, table) = (aws.dynamodb(), table.into());
         Self {
-            client: aws.dynamodb(),
-            table: table.into(),
+            reads: Reads::new(client.clone(), table.clone()),
+            client,
+            table,
             freshness,
             catalog: RwLock::new(None),
             loading: Mutex::new(()),
@@ -165,16 +166,14 @@ impl Store {
             (&api_key, |item| Ok(Kept::ApiKey(Arc::new(parse(item)?)))),
         ];
         let version = Some(version);
-        let of_version: Read = |item| {
-            let version = number(&item, "version").unwrap_or_default();
-            Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
-        };
-        let read = read.into_iter().chain([(&version, of_version)]);
+        let read = read.into_iter().chain([(&version, version_of as Read)]);
         let read: Vec<(&Key, Read)> = read.filter_map(|(key, how)| Some((key.as_ref()?, how))).collect();
         // What is noted is not kept: it would stand still while it is used.
         let nothing = wanted.client.filter(|_| wanted.proves && tenant.is_none()).map(Key::nothing_of);
-        let beside: Vec<&Key> = seen.iter().chain(nothing.iter().flatten()).collect();
-        let (kept, items) = self.read(&read, &beside, wanted.proves || !beside.is_empty(), now).await?;
+        let seen = seen.iter().map(|key| (key, seen_at as Read));
+        let nothing = nothing.iter().flatten().map(|key| (key, (|_| Ok(Kept::Absent)) as Read));
+        let beside: Vec<(&Key, Read)> = seen.chain(nothing).collect();
+        let kept = self.read(&read, &beside, wanted.proves || !beside.is_empty(), now).await?;
 
         let mut fetched = Fetched::default();
         for kept in kept {
@@ -187,22 +186,22 @@ impl Store {
                 Kept::Customer(customer) => facts.customer = Some(Arc::unwrap_or_clone(customer)),
                 Kept::ApiKey(key) => facts.key = Some(Arc::unwrap_or_clone(key)),
                 Kept::There => facts.revoked = true,
+                Kept::SeenAt(at) => facts.last_seen = Some(at),
                 Kept::Version(version) => fetched.catalog_version = version,
             }
         }
-        fetched.facts.last_seen = seen.and_then(|key| number(items.get(&key)?, "at")).map(Timestamp);
         Ok(fetched)
     }
 
-    /// What these items say, in their order, and those beside them as they are. If all of the former is kept and fresh,
-    /// and nothing else is wanted, there is no trip.
+    /// What these items say, and those beside them, of which nothing is kept. If all of the former is kept and fresh, and
+    /// nothing else is wanted, there is no trip.
     async fn read(
         &self,
         read: &[(&Key, Read)],
-        beside: &[&Key],
+        beside: &[(&Key, Read)],
         wants_trip: bool,
         now: Timestamp,
-    ) -> Result<(Vec<Kept>, HashMap<Key, Item>), Fault> {
+    ) -> Result<Vec<Kept>, Fault> {
         let Freshness { cache_seconds, stale_if_error_seconds } = self.freshness;
         let keeps = cache_seconds.max(stale_if_error_seconds) > 0;
         // A clock that went backwards makes an age negative: then what is kept is not used.
@@ -215,12 +214,12 @@ impl Store {
             known.as_ref().filter(|(at, _)| may(*at)).map(|(_, kept)| kept.clone())
         };
         let mut kept: Vec<Option<Kept>> = known.iter().map(fresh).collect();
-        let old = read.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let wanted: Vec<Key> = old.map(|((key, _), _)| *key).chain(beside.iter().copied()).cloned().collect();
-        let mut items = HashMap::new();
+        let old = read.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(read, _)| read);
+        let wanted: Vec<(&Key, Read)> = old.chain(beside).copied().collect();
+        let mut new = Vec::new().into_iter();
         if !wanted.is_empty() {
-            match self.batch_get_now(wanted).await {
-                Ok(found) => items = found,
+            match self.reads.get(&wanted).await {
+                Ok(found) => new = found.into_iter(),
                 // That is not to be had from anywhere else.
                 Err(fault) if wants_trip => return Err(fault),
                 Err(fault) => {
@@ -231,20 +230,21 @@ impl Store {
                 }
             }
         }
-        let mut all = Vec::with_capacity(read.len());
-        for ((key, how), kept) in read.iter().zip(kept) {
+        let mut all = Vec::with_capacity(read.len() + beside.len());
+        for ((key, _), kept) in read.iter().zip(kept) {
             all.push(match kept {
                 Some(kept) => kept,
                 None => {
-                    let new = items.remove(*key).map(how).transpose()?.unwrap_or(Kept::Absent);
+                    let kept = new.next().unwrap_or(Kept::Absent);
                     if keeps {
-                        self.kept.insert((*key).clone(), (now, new.clone()));
+                        self.kept.insert((*key).clone(), (now, kept.clone()));
                     }
-                    new
+                    kept
                 }
             });
         }
-        Ok((all, items))
+        all.extend(new);
+        Ok(all)
     }
 
     /// All APIs and roles, as this process knows them.
@@ -329,10 +329,10 @@ impl Store {
     }
 
     pub(crate) async fn catalog_version(&self) -> Result<u64, Fault> {
-        let key = Key::catalog_version(0);
-        let items = self.batch_get_now(vec![key.clone()]).await?;
-        let version = items.get(&key).and_then(|item| number(item, "version")).unwrap_or_default();
-        Ok(u64::try_from(version).unwrap_or_default())
+        match self.reads.get(&[(&Key::catalog_version(0), version_of)]).await?.as_slice() {
+            [Kept::Version(version)] => Ok(*version),
+            _ => Ok(0),
+        }
     }
 
     /// What a key or a client was last known to belong to.
@@ -346,37 +346,6 @@ impl Store {
 
     pub(crate) fn unbind(&self, name: &str) {
         self.bindings.remove(name);
-    }
-
-    pub(crate) async fn batch_get_now(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
-        let whole = tokio::time::timeout(OPERATION, self.batch_get_whole(keys)).await;
-        whole.unwrap_or_else(|_| Err(Fault::new("DynamoDB BatchGetItem: came back in part until the time was over")))
-    }
-
-    async fn batch_get_whole(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
-        let mut items = HashMap::new();
-        let mut asked = KeysAndAttributes::builder().consistent_read(true);
-        for key in keys {
-            asked = asked.keys(key.into_item());
-        }
-        let build = |e| Fault::new(format!("DynamoDB BatchGetItem: {e}"));
-        let mut rest = HashMap::from([(self.table.clone(), asked.build().map_err(build)?)]);
-        for pause in BATCH_PAUSES {
-            wait_about(pause).await?;
-            // Boxed: the SDK's futures are deep, and would be part of every future above.
-            let answer = Box::pin(self.client.batch_get_item().set_request_items(Some(rest)).send()).await;
-            let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchGetItem: {}", kind(&e))))?;
-            for item in answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default() {
-                let key = Key::of(&item).ok_or_else(|| Fault::new("an item without its key"))?;
-                items.insert(key, item);
-            }
-            rest = answer.unprocessed_keys.unwrap_or_default();
-            if rest.is_empty() {
-                return Ok(items);
-            }
-        }
-        // A record that did not come is not a record that is not there.
-        Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
     }
 
     /// Notes that a token was used, for APIs with an idle life. `expires_at` is the token's.
@@ -723,7 +692,7 @@ pub(crate) fn catalog_versions(version: u64) -> impl Iterator<Item = Item> {
 }
 
 /// Waits for half to one and a half of so many milliseconds: not all try again at once that were turned away at once.
-async fn wait_about(pause: u64) -> Result<(), Fault> {
+pub(crate) async fn wait_about(pause: u64) -> Result<(), Fault> {
     if pause > 0 {
         let [jitter] = random()?;
         tokio::time::sleep(Duration::from_millis(pause * (128 + u64::from(jitter)) / 256)).await;
@@ -891,6 +860,15 @@ pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
 
 pub(crate) fn parse<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
     serde_dynamo::from_item(item).map_err(|_| Fault::new("an item is not the record that its key says"))
+}
+
+fn version_of(item: Item) -> Result<Kept, Fault> {
+    let version = number(&item, "version").unwrap_or_default();
+    Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
+}
+
+fn seen_at(item: Item) -> Result<Kept, Fault> {
+    Ok(number(&item, "at").map_or(Kept::Absent, |at| Kept::SeenAt(Timestamp(at))))
 }
 
 pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {

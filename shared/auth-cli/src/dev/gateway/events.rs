@@ -6,10 +6,13 @@ use super::responses::Variables;
 use auth_core::api::PathParameters;
 use auth_core::secret::hex;
 use auth_edge::clock;
+use auth_edge::http_request::Event;
 use base64::Engine as _;
 use bytes::Bytes;
 use lambda_http::request::LambdaRequest;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -106,16 +109,8 @@ impl Incoming {
             Payload::None => Value::Null,
             Payload::Token => json!({"type": "TOKEN", "authorizationToken": identity.first(), "methodArn": arn}),
             Payload::V2 { .. } => {
-                let mut event = self.v2(api, None, parameters);
-                if let Some(members) = event.as_object_mut() {
-                    for absent in ["body", "isBase64Encoded"] {
-                        members.remove(absent);
-                    }
-                    members.insert("type".into(), "REQUEST".into());
-                    members.insert("routeArn".into(), arn.into());
-                    members.insert("identitySource".into(), json!(identity));
-                }
-                event
+                let asks = AsksAuthorizer { kind: "REQUEST", route_arn: &arn, identity_source: identity };
+                json!(V2 { asks: Some(asks), carries: None, ..self.v2(api, None, parameters) })
             }
             Payload::Request | Payload::V1 => {
                 let mut event = self.v1(api, route, None, parameters);
@@ -155,7 +150,8 @@ impl Incoming {
         context: Option<Map<String, Value>>,
         parameters: &[(String, String)],
     ) -> Option<LambdaRequest> {
-        serde_json::from_str(&self.v2(api, context, parameters).to_string()).ok()
+        let event = serde_json::to_string(&self.v2(api, context, parameters)).ok()?;
+        serde_json::from_str::<Event>(&event).ok().map(|event| event.0)
     }
 
     fn v1(&self, api: &str, route: &Route, context: Option<Map<String, Value>>, parameters: &PathParameters) -> Value {
@@ -181,17 +177,12 @@ impl Incoming {
         })
     }
 
-    fn v2(&self, api: &str, context: Option<Map<String, Value>>, parameters: &[(String, String)]) -> Value {
-        let join = |pairs: &[(String, String)]| -> BTreeMap<String, String> {
-            let mut joined: BTreeMap<String, String> = BTreeMap::new();
-            for (name, value) in pairs {
-                joined
-                    .entry(name.clone())
-                    .and_modify(|all| *all = format!("{all},{value}"))
-                    .or_insert_with(|| value.clone());
-            }
-            joined
-        };
+    fn v2<'a>(
+        &'a self,
+        api: &'a str,
+        context: Option<Map<String, Value>>,
+        parameters: &'a [(String, String)],
+    ) -> V2<'a> {
         let text = self.media_type().is_some_and(|m| {
             m.starts_with("text/")
                 || matches!(m.as_str(), "application/json" | "application/xml" | "application/javascript")
@@ -201,24 +192,114 @@ impl Incoming {
             Some(text) => text.to_owned(),
             None => base64::engine::general_purpose::STANDARD.encode(&self.body),
         };
-        let mut request_context = json!({
-            "accountId": ACCOUNT, "apiId": api, "stage": "$default", "requestId": self.request_id, "routeKey": "$default",
-            "domainName": "localhost", "domainPrefix": "localhost", "timeEpoch": clock::now().0.saturating_mul(1000),
-            "time": clock::now().to_rfc3339(),
-            "http": {"method": self.method, "path": self.path, "protocol": "HTTP/1.1", "sourceIp": self.source_ip,
-                "userAgent": self.header_values("user-agent").first().copied().unwrap_or_default()},
-        });
-        if let (Some(members), Some(context)) = (request_context.as_object_mut(), context) {
-            let kind = if context.contains_key("claims") { "jwt" } else { "lambda" };
-            members.insert("authorizer".into(), json!({ kind: context }));
+        let now = clock::now();
+        V2 {
+            version: "2.0",
+            asks: None,
+            route_key: "$default",
+            raw_path: &self.path,
+            raw_query_string: &self.raw_query,
+            headers: joined(&self.headers),
+            query_string_parameters: joined(&self.query),
+            path_parameters: joined(parameters),
+            request_context: V2Context {
+                account_id: ACCOUNT,
+                api_id: api,
+                stage: "$default",
+                request_id: &self.request_id,
+                route_key: "$default",
+                domain_name: "localhost",
+                domain_prefix: "localhost",
+                time_epoch: now.0.saturating_mul(1000),
+                time: now.to_rfc3339(),
+                http: V2Http {
+                    method: &self.method,
+                    path: &self.path,
+                    protocol: "HTTP/1.1",
+                    source_ip: &self.source_ip,
+                    user_agent: self.header_values("user-agent").first().copied().unwrap_or_default(),
+                },
+                authorizer: context.map(|context| {
+                    let kind = if context.contains_key("claims") { "jwt" } else { "lambda" };
+                    BTreeMap::from([(kind, context)])
+                }),
+            },
+            carries: Some(Carries { body, is_base64_encoded: text.is_none() }),
         }
-        json!({
-            "version": "2.0", "routeKey": "$default", "rawPath": self.path, "rawQueryString": self.raw_query,
-            "headers": join(&self.headers), "queryStringParameters": join(&self.query),
-            "pathParameters": parameters.iter().cloned().collect::<BTreeMap<_, _>>(),
-            "requestContext": request_context, "body": body, "isBase64Encoded": text.is_none(),
-        })
     }
+}
+
+/// The event of an HTTP API, in the order in which it is written: what reads it looks at the version first.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct V2<'a> {
+    version: &'static str,
+    #[serde(flatten)]
+    asks: Option<AsksAuthorizer<'a>>,
+    route_key: &'static str,
+    raw_path: &'a str,
+    raw_query_string: &'a str,
+    headers: BTreeMap<&'a str, Cow<'a, str>>,
+    query_string_parameters: BTreeMap<&'a str, Cow<'a, str>>,
+    path_parameters: BTreeMap<&'a str, Cow<'a, str>>,
+    request_context: V2Context<'a>,
+    #[serde(flatten)]
+    carries: Option<Carries>,
+}
+
+/// What an authorizer's event has beside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AsksAuthorizer<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    route_arn: &'a str,
+    identity_source: &'a [String],
+}
+
+/// What a function's event has beside.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Carries {
+    body: String,
+    is_base64_encoded: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct V2Context<'a> {
+    account_id: &'static str,
+    api_id: &'a str,
+    stage: &'static str,
+    request_id: &'a str,
+    route_key: &'static str,
+    domain_name: &'static str,
+    domain_prefix: &'static str,
+    time_epoch: i64,
+    time: String,
+    http: V2Http<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<BTreeMap<&'static str, Map<String, Value>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct V2Http<'a> {
+    method: &'a str,
+    path: &'a str,
+    protocol: &'static str,
+    source_ip: &'a str,
+    user_agent: &'a str,
+}
+
+/// All values of each name, divided by commas.
+fn joined(pairs: &[(String, String)]) -> BTreeMap<&str, Cow<'_, str>> {
+    let mut joined: BTreeMap<&str, Cow<'_, str>> = BTreeMap::new();
+    for (name, value) in pairs {
+        let all = joined.entry(name).and_modify(|all| *all = format!("{all},{value}").into());
+        all.or_insert(Cow::Borrowed(value));
+    }
+    joined
 }
 
 /// The last value of each name, and all of them.

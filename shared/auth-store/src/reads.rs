@@ -1,0 +1,193 @@
+//! Reads of items by their keys. A process that has many requests at once, as `dev` has and a function whose sandbox
+//! takes several, sends together what is wanted at the same moment. Nobody joins a read that was sent before: what is
+//! read is as fresh as if each had read alone.
+
+use crate::Fault;
+use crate::aws::OPERATION;
+use crate::keyring::kind;
+use crate::keys::{Item, Key};
+use crate::store::{BATCH_PAUSES, Kept, wait_about};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// So many reads are under way before others gather for the next: while one hangs, there is another way.
+const AT_ONCE: usize = 2;
+
+/// The most keys that BatchGetItem takes.
+pub(crate) const MOST_KEYS: usize = 100;
+
+/// How an item is understood.
+pub(crate) type Read = fn(Item) -> Result<Kept, Fault>;
+
+/// Reads items of a table.
+pub(crate) struct Reads(Arc<Shared>);
+
+struct Shared {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    under_way: usize,
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    wanted: Vec<(Key, Read)>,
+    told: oneshot::Sender<Result<Vec<Kept>, Fault>>,
+}
+
+/// Where a read stands.
+enum Place {
+    First(Turn),
+    Waiting(oneshot::Receiver<Result<Vec<Kept>, Fault>>),
+}
+
+impl Reads {
+    pub(crate) fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
+        Self(Arc::new(Shared { client, table, queue: Mutex::default() }))
+    }
+
+    /// What the items of these keys say, each in its place, strongly consistent; all of them or a fault.
+    ///
+    /// # Errors
+    /// If the table does not answer whole in the time of an operation, or not with what it should hold.
+    pub(crate) async fn get(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Kept>, Fault> {
+        in_time(async {
+            match self.line_up(wanted) {
+                Place::First(_turn) => self.0.get_alone(wanted).await,
+                Place::Waiting(tells) => match tells.await {
+                    Ok(read) => read,
+                    Err(_) => self.0.get_alone(wanted).await,
+                },
+            }
+        })
+        .await
+    }
+
+    /// The items of so many keys as one call takes.
+    ///
+    /// # Errors
+    /// As of [`Self::get`].
+    pub(crate) async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
+        in_time(self.0.items(keys)).await
+    }
+
+    fn line_up(&self, wanted: &[(&Key, Read)]) -> Place {
+        let mut queue = self.0.queue();
+        if queue.under_way < AT_ONCE {
+            queue.under_way += 1;
+            return Place::First(Turn(Arc::clone(&self.0)));
+        }
+        let (told, tells) = oneshot::channel();
+        let wanted = wanted.iter().map(|(key, read)| ((*key).clone(), *read)).collect();
+        queue.waiting.push(Waiting { wanted, told });
+        Place::Waiting(tells)
+    }
+}
+
+async fn in_time<T>(read: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = |_| Err(Fault::new("DynamoDB BatchGetItem: not answered whole until the time was over"));
+    tokio::time::timeout(OPERATION, read).await.unwrap_or_else(late)
+}
+
+/// The turn of a read. When it ends, in whatever way, it is the turn of those who have gathered.
+struct Turn(Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let group = self.0.next_group();
+        if group.is_empty() {
+            return;
+        }
+        let turn = Self(Arc::clone(&self.0));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(turn.read_together(group));
+        }
+    }
+}
+
+impl Turn {
+    /// Reads what all of them want. Who does not have everything after one try reads alone: nobody waits for what
+    /// another's items bring with them.
+    async fn read_together(self, group: Vec<Waiting>) {
+        let all = group.iter().flat_map(|waiting| &waiting.wanted).map(|(key, read)| (key, *read));
+        let all: HashMap<&Key, Read> = all.collect();
+        let Ok((mut items, rest)) = self.0.read_once(all.keys().copied().cloned().collect()).await else { return };
+        let read = all.into_iter().filter_map(|(key, read)| Some((key.clone(), read(items.remove(key)?))));
+        let read: HashMap<Key, Result<Kept, Fault>> = read.collect();
+        for Waiting { wanted, told } in group {
+            if !wanted.iter().any(|(key, _)| rest.contains(key)) {
+                let theirs = wanted.iter().map(|(key, _)| read.get(key).cloned().unwrap_or(Ok(Kept::Absent)));
+                let _ = told.send(theirs.collect());
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who go next, as many as one call can take; without any, a turn is free.
+    fn next_group(&self) -> Vec<Waiting> {
+        let mut queue = self.queue();
+        let mut keys = 0;
+        let fits = |waiting: &&Waiting| {
+            keys += waiting.wanted.len();
+            keys <= MOST_KEYS
+        };
+        let fit = queue.waiting.iter().take_while(fits).count();
+        if queue.waiting.is_empty() {
+            queue.under_way = queue.under_way.saturating_sub(1);
+            return Vec::new();
+        }
+        queue.waiting.drain(..fit.max(1)).collect()
+    }
+
+    async fn get_alone(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Kept>, Fault> {
+        let mut items = self.items(wanted.iter().map(|(key, _)| (*key).clone()).collect()).await?;
+        wanted.iter().map(|(key, read)| items.remove(*key).map_or(Ok(Kept::Absent), read)).collect()
+    }
+
+    async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
+        let mut items = HashMap::with_capacity(keys.len());
+        let mut rest = keys;
+        for pause in BATCH_PAUSES {
+            wait_about(pause).await?;
+            let found;
+            (found, rest) = self.read_once(rest).await?;
+            items.extend(found);
+            if rest.is_empty() {
+                return Ok(items);
+            }
+        }
+        // A record that did not come is not a record that is not there.
+        Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
+    }
+
+    /// One call: what is there, and the keys that were not looked at.
+    async fn read_once(&self, keys: Vec<Key>) -> Result<(HashMap<Key, Item>, Vec<Key>), Fault> {
+        let mut asked = KeysAndAttributes::builder().consistent_read(true);
+        for key in keys {
+            asked = asked.keys(key.into_item());
+        }
+        let asked = asked.build().map_err(|e| Fault::new(format!("DynamoDB BatchGetItem: {e}")))?;
+        let get = self.client.batch_get_item().request_items(&self.table, asked);
+        // Boxed: the SDK's futures are deep, and would be part of every future above.
+        let answer = Box::pin(get.send()).await;
+        let answer = answer.map_err(|e| Fault::new(format!("DynamoDB BatchGetItem: {}", kind(&e))))?;
+        let of = |item: &Item| Key::of(item).ok_or_else(|| Fault::new("an item without its key"));
+        let found = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+        let items = found.into_iter().map(|item| Ok((of(&item)?, item))).collect::<Result<_, Fault>>()?;
+        let rest = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
+        let rest = rest.iter().flat_map(|rest| &rest.keys).map(of).collect::<Result<_, Fault>>()?;
+        Ok((items, rest))
+    }
+}
