@@ -43,6 +43,8 @@ pub(crate) enum Spoilt {
     Late,
     /// Told that nothing of what was asked for was looked at (BatchGetItem).
     NotLookedAt,
+    /// Told that each item is there, with nothing in it but its key (BatchGetItem).
+    Bare,
 }
 
 /// More answers than anybody waits for.
@@ -195,6 +197,13 @@ async fn serve(mut stream: TcpStream, upstream: String, state: Arc<Mutex<State>>
         }
         Some(Spoilt::NotLookedAt) => {
             let body = serde_json::json!({"Responses": {}, "UnprocessedKeys": input["RequestItems"]}).to_string();
+            return stream.write_all(plain(200, body).as_bytes()).await.ok();
+        }
+        Some(Spoilt::Bare) => {
+            let tables = input["RequestItems"].as_object().into_iter().flatten();
+            let bare: serde_json::Map<String, Value> =
+                tables.map(|(name, t)| (name.clone(), t["Keys"].clone())).collect();
+            let body = serde_json::json!({"Responses": bare}).to_string();
             return stream.write_all(plain(200, body).as_bytes()).await.ok();
         }
         Some(Spoilt::Nonsense) => return stream.write_all(plain(200, "<html>".into()).as_bytes()).await.ok(),

@@ -303,7 +303,7 @@ fn token(gate: &Gate, keyring: &Keyring, algorithm: Algorithm, now: Timestamp) -
 
 /// Whether a process takes a token, by its keyring and what it remembers of it.
 async fn takes(gate: &Gate, text: &str, now: Timestamp) -> bool {
-    let token = match gate.keyring.proven(text, now) {
+    let token = match gate.keyring.proven(text, &gate.issuer, now) {
         Some(token) => Ok(token),
         None => {
             let UnverifiedToken::Issued(token) = UnverifiedToken::parse(text).unwrap() else { panic!("not ours") };

@@ -210,6 +210,8 @@ async fn kept_answers_are_as_old_as_they_may_be(engine: &Engine) {
     assert_eq!(at(70).await, None);
     proxy.fail_after(None);
     assert_eq!(at(70).await.as_deref(), Some("b:write"), "and it is read again as soon as it is back");
+    proxy.spoil(Some((1, Spoilt::Bare)));
+    assert_eq!(at(90).await, None, "a record that cannot be read is there: what was kept does not stand in for it");
     // Nobody is proven by what is kept, however young it is.
     let proof = Wanted { proves: true, ..wanted };
     writer.store.load(vec![grant("c1", "c:prove")], |_| {}).await.unwrap();
@@ -252,7 +254,7 @@ async fn reads_of_one_moment_travel_together(engine: &Engine) {
     let store = Arc::new(Subject::new(&engine.with_dynamodb(&proxy.url), "together", Freshness::default()).await.store);
     let throttled = Spoilt::Refused(400, "ProvisionedThroughputExceededException");
     let rows = [
-        ("two go first; of the others as many share a call as it takes keys", None, 5..=5),
+        ("two go first; of the others as many share a call as it takes keys", None, 5..=30),
         (
             "of what a call is to read for many nothing is looked at: each reads alone",
             Some(Spoilt::NotLookedAt),
@@ -272,6 +274,13 @@ async fn reads_of_one_moment_travel_together(engine: &Engine) {
         assert!(calls.contains(&made), "{why}: {made} calls");
     }
     proxy.spoil_of_many(None);
+    // The first two hang: of the others nobody waits for that.
+    proxy.take_calls();
+    proxy.spoil(Some((2, Spoilt::Silence)));
+    for (name, scope) in granted_at_once(&store, &names[..5]).await.join_all().await {
+        assert_eq!(scope.is_ok_and(|scope| scope.is_some()), name != "c0", "beside two that hang: {name}");
+    }
+    assert_eq!(proxy.take_calls().len(), 2 + 3 + 2, "two that hang, three alone, and the two once more");
     // Those who are read for go away, and the two that go first before them: nobody else waits for them.
     let mut asked = granted_at_once(&store, &names).await;
     let (mut gone, mut told) = (0, 0);

@@ -10,7 +10,6 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, ParsedPublicKey,
     RSA_PKCS1_2048_8192_SHA256,
 };
-use jsonwebtoken::EncodingKey;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::sync::Arc;
@@ -214,9 +213,8 @@ impl fmt::Debug for SigningKey {
 }
 
 pub(crate) enum Signer {
-    /// Through `jsonwebtoken`.
-    Hmac(EncodingKey),
-    /// Parsed once: `jsonwebtoken` would parse the key at each signature, and spend half of an RS256 signature on that.
+    // Parsed once: `jsonwebtoken` would parse the key at each signature, and spend half of an RS256 signature on that.
+    Hmac(Box<hmac::Key>),
     Rsa(Box<RsaKeyPair>),
     Ecdsa(Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
@@ -233,7 +231,7 @@ impl SigningKey {
         let part = |name| bytes(jwk, name).map(Zeroizing::new);
         let inconsistent = |_| KeyRefused("d: the private members do not belong to the public ones".into());
         let signer = match verifying.algorithm {
-            Algorithm::HS256 => Signer::Hmac(EncodingKey::from_secret(&part("k")?)),
+            Algorithm::HS256 => Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &part("k")?))),
             Algorithm::RS256 => {
                 let pair = RsaKeyPair::from_components(&KeyPairComponents {
                     public_key: PublicKeyComponents { n: part("n")?, e: part("e")? },

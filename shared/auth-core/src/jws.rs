@@ -2,11 +2,12 @@
 //!
 //! `jsonwebtoken` would let through an `iss` that is an array, an odd `crit`, duplicate members, and a text of any length,
 //! and parse a key at each signature; so what is around the signature is read here, and keys of ours are parsed once. It
-//! makes and checks HMACs where the key comes with the token: what partners sign.
+//! checks HMACs where the key comes with the token: what partners sign.
 
 use crate::json;
 use crate::jwk::{Signer, SigningKey, VerifyingKey};
 use crate::secret::{base64url, from_base64url};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use jsonwebtoken::crypto;
@@ -221,23 +222,19 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
     let header = Header { typ, alg: verifying.algorithm.as_str(), kid: &verifying.kid };
     let header = serde_json::to_vec(&header).map_err(|_| DoesNotSign)?;
     let claims = serde_json::to_vec(claims).map_err(|_| DoesNotSign)?;
-    let mut token = format!("{}.{}", base64url(&header), base64url(&claims));
+    let input = format!("{}.{}", base64url(&header), base64url(&claims));
     let signature = match &key.signer {
-        Signer::Hmac(key) => {
-            crypto::sign(token.as_bytes(), key, jsonwebtoken::Algorithm::HS256).map_err(|_| DoesNotSign)?
-        }
+        Signer::Hmac(key) => base64url(hmac::sign(key, input.as_bytes()).as_ref()),
         Signer::Rsa(pair) => {
             let mut signature = vec![0; pair.public_modulus_len()];
-            pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
+            pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature)
                 .map_err(|_| DoesNotSign)?;
             base64url(&signature)
         }
         Signer::Ecdsa(pair) => {
-            base64url(pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(|_| DoesNotSign)?.as_ref())
+            base64url(pair.sign(&SystemRandom::new(), input.as_bytes()).map_err(|_| DoesNotSign)?.as_ref())
         }
-        Signer::Ed25519(pair) => base64url(pair.sign(token.as_bytes()).as_ref()),
+        Signer::Ed25519(pair) => base64url(pair.sign(input.as_bytes()).as_ref()),
     };
-    token.push('.');
-    token.push_str(&signature);
-    Ok(token)
+    Ok([&input, ".", &signature].concat())
 }

@@ -436,10 +436,10 @@ impl Keyring {
         self.keys.iter().find(|key| key.kid() == kid)
     }
 
-    /// A name for a text, for as long as this keyring stays as it is. No two texts have the same, and no text has the same
-    /// under two keyrings: what is remembered by it is forgotten with the keyring that it was proven by.
-    pub fn imprint(&self, text: &str) -> [u8; 32] {
-        sha256(&[&self.mark, text.as_bytes()])
+    /// A name for a token of an issuer, for as long as this keyring stays as it is. No two texts have the same, and no text
+    /// has the same under two keyrings: what is remembered by it is forgotten with the keyring that it was proven by.
+    pub fn imprint(&self, issuer: &str, token: &str) -> [u8; 32] {
+        sha256(&[&self.mark, issuer.as_bytes(), b"\n", token.as_bytes()])
     }
 
     /// For how many whole days the youngest signing key has signed.

@@ -197,7 +197,7 @@ impl Gate {
         trail: &mut Trail,
         line: &mut AuditLine,
     ) -> Result<Result<Rights, Reason>, Fault> {
-        let token = match self.keyring.proven(text, now) {
+        let token = match self.keyring.proven(text, &self.issuer, now) {
             Some(token) => trail.note("token in shape", Ok(token)),
             None => match trail.note("token in shape", UnverifiedToken::parse(text)) {
                 Ok(UnverifiedToken::Issued(token)) => self.keyring.prove(token, text, &self.issuer, now).await?,

@@ -122,9 +122,9 @@ impl KeyringSource {
     }
 
     /// The token of this text, if the keyring that is kept has proven it before.
-    pub fn proven(&self, text: &str, now: Timestamp) -> Option<Arc<SignedToken>> {
+    pub fn proven(&self, text: &str, issuer: &str, now: Timestamp) -> Option<Arc<SignedToken>> {
         let keyring = self.kept_for(now, FRESH_SECONDS).filter(|_| text.len() <= PROVEN_BYTES)?;
-        self.proven.get(&keyring.imprint(text))
+        self.proven.get(&keyring.imprint(issuer, text))
     }
 
     /// Proves a token, whose text this is, by the keyring that knows the key that it names.
@@ -141,7 +141,7 @@ impl KeyringSource {
         let keyring = self.get_for_kid(token.unverified_kid(), now).await?;
         let proven = token.prove(&keyring, issuer).map(Arc::new);
         if let (Ok(token), true) = (&proven, text.len() <= PROVEN_BYTES) {
-            self.proven.insert(keyring.imprint(text), Arc::clone(token));
+            self.proven.insert(keyring.imprint(issuer, text), Arc::clone(token));
         }
         Ok(proven)
     }

@@ -5,6 +5,7 @@ pub mod aws;
 pub mod client_proof;
 pub mod gate;
 mod http;
+mod item;
 pub mod keygen;
 pub mod keyring;
 mod keys;

@@ -1,6 +1,5 @@
-//! Reads of items by their keys. A process that has many requests at once, as `dev` has and a function whose sandbox
-//! takes several, sends together what is wanted at the same moment. Nobody joins a read that was sent before: what is
-//! read is as fresh as if each had read alone.
+//! Reads of items by their keys. A process that has many requests at once, as `dev` has, sends together what is wanted at
+//! the same moment. Nobody joins a read that was sent before: what is read is as fresh as if each had read alone.
 
 use crate::Fault;
 use crate::aws::OPERATION;
@@ -10,17 +9,24 @@ use crate::store::{BATCH_PAUSES, Kept, wait_about};
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// So many reads are under way before others gather for the next: while one hangs, there is another way.
+/// So many reads are under way before others gather for the next, which is sent when one of these ends, or is full.
 const AT_ONCE: usize = 2;
+
+/// So long others are waited for: who is not told by then reads alone.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The most keys that BatchGetItem takes.
 pub(crate) const MOST_KEYS: usize = 100;
 
 /// How an item is understood.
-pub(crate) type Read = fn(Item) -> Result<Kept, Fault>;
+pub(crate) type Read = fn(Item) -> Said;
+
+/// What an item says, if it is the record that it should be.
+pub(crate) type Said = Result<Kept, Fault>;
 
 /// Reads items of a table.
 pub(crate) struct Reads(Arc<Shared>);
@@ -37,15 +43,31 @@ struct Queue {
     waiting: Vec<Waiting>,
 }
 
+impl Queue {
+    /// Those who go next, as many as one call takes, of whoever still waits. With `only_full`, nobody if there is room.
+    fn next_group(&mut self, only_full: bool) -> Vec<Waiting> {
+        self.waiting.retain(|waiting| !waiting.told.is_closed());
+        let mut keys = 0;
+        let fits = |waiting: &&Waiting| {
+            keys += waiting.wanted.len();
+            keys <= MOST_KEYS
+        };
+        let fit = self.waiting.iter().take_while(fits).count();
+        let is_full = keys >= MOST_KEYS;
+        let taken = if only_full && !is_full { 0 } else { fit };
+        self.waiting.drain(..taken).collect()
+    }
+}
+
 struct Waiting {
     wanted: Vec<(Key, Read)>,
-    told: oneshot::Sender<Result<Vec<Kept>, Fault>>,
+    told: oneshot::Sender<Vec<Said>>,
 }
 
 /// Where a read stands.
 enum Place {
     First(Turn),
-    Waiting(oneshot::Receiver<Result<Vec<Kept>, Fault>>),
+    Waiting(oneshot::Receiver<Vec<Said>>),
 }
 
 impl Reads {
@@ -56,16 +78,17 @@ impl Reads {
     /// What the items of these keys say, each in its place, strongly consistent; all of them or a fault.
     ///
     /// # Errors
-    /// If the table does not answer whole in the time of an operation, or not with what it should hold.
-    pub(crate) async fn get(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Kept>, Fault> {
+    /// If the table does not answer whole in the time of an operation.
+    pub(crate) async fn get(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Said>, Fault> {
         in_time(async {
-            match self.line_up(wanted) {
-                Place::First(_turn) => self.0.get_alone(wanted).await,
-                Place::Waiting(tells) => match tells.await {
-                    Ok(read) => read,
-                    Err(_) => self.0.get_alone(wanted).await,
+            let _turn = match self.line_up(wanted) {
+                Place::First(turn) => Some(turn),
+                Place::Waiting(tells) => match tokio::time::timeout(PATIENCE, tells).await {
+                    Ok(Ok(said)) => return Ok(said),
+                    _ => None,
                 },
-            }
+            };
+            self.0.get_alone(wanted).await
         })
         .await
     }
@@ -87,6 +110,12 @@ impl Reads {
         let (told, tells) = oneshot::channel();
         let wanted = wanted.iter().map(|(key, read)| ((*key).clone(), *read)).collect();
         queue.waiting.push(Waiting { wanted, told });
+        let full = queue.next_group(true);
+        if !full.is_empty() {
+            queue.under_way += 1;
+            drop(queue);
+            Turn(Arc::clone(&self.0)).hand_on(full);
+        }
         Place::Waiting(tells)
     }
 }
@@ -101,18 +130,28 @@ struct Turn(Arc<Shared>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let group = self.0.next_group();
-        if group.is_empty() {
-            return;
-        }
-        let turn = Self(Arc::clone(&self.0));
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(turn.read_together(group));
+        let group = {
+            let mut queue = self.0.queue();
+            let group = queue.next_group(false);
+            if group.is_empty() {
+                queue.under_way = queue.under_way.saturating_sub(1);
+            }
+            group
+        };
+        if !group.is_empty() {
+            Self(Arc::clone(&self.0)).hand_on(group);
         }
     }
 }
 
 impl Turn {
+    /// Without a runtime, they read alone.
+    fn hand_on(self, group: Vec<Waiting>) {
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(self.read_together(group));
+        }
+    }
+
     /// Reads what all of them want. Who does not have everything after one try reads alone: nobody waits for what
     /// another's items bring with them.
     async fn read_together(self, group: Vec<Waiting>) {
@@ -120,7 +159,7 @@ impl Turn {
         let all: HashMap<&Key, Read> = all.collect();
         let Ok((mut items, rest)) = self.0.read_once(all.keys().copied().cloned().collect()).await else { return };
         let read = all.into_iter().filter_map(|(key, read)| Some((key.clone(), read(items.remove(key)?))));
-        let read: HashMap<Key, Result<Kept, Fault>> = read.collect();
+        let read: HashMap<Key, Said> = read.collect();
         for Waiting { wanted, told } in group {
             if !wanted.iter().any(|(key, _)| rest.contains(key)) {
                 let theirs = wanted.iter().map(|(key, _)| read.get(key).cloned().unwrap_or(Ok(Kept::Absent)));
@@ -135,25 +174,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who go next, as many as one call can take; without any, a turn is free.
-    fn next_group(&self) -> Vec<Waiting> {
-        let mut queue = self.queue();
-        let mut keys = 0;
-        let fits = |waiting: &&Waiting| {
-            keys += waiting.wanted.len();
-            keys <= MOST_KEYS
-        };
-        let fit = queue.waiting.iter().take_while(fits).count();
-        if queue.waiting.is_empty() {
-            queue.under_way = queue.under_way.saturating_sub(1);
-            return Vec::new();
-        }
-        queue.waiting.drain(..fit.max(1)).collect()
-    }
-
-    async fn get_alone(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Kept>, Fault> {
+    async fn get_alone(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Said>, Fault> {
         let mut items = self.items(wanted.iter().map(|(key, _)| (*key).clone()).collect()).await?;
-        wanted.iter().map(|(key, read)| items.remove(*key).map_or(Ok(Kept::Absent), read)).collect()
+        Ok(wanted.iter().map(|(key, read)| items.remove(*key).map_or(Ok(Kept::Absent), read)).collect())
     }
 
     async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
@@ -186,8 +209,8 @@ impl Shared {
         let of = |item: &Item| Key::of(item).ok_or_else(|| Fault::new("an item without its key"));
         let found = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
         let items = found.into_iter().map(|item| Ok((of(&item)?, item))).collect::<Result<_, Fault>>()?;
-        let rest = answer.unprocessed_keys.unwrap_or_default().remove(&self.table);
-        let rest = rest.iter().flat_map(|rest| &rest.keys).map(of).collect::<Result<_, Fault>>()?;
+        let rest = answer.unprocessed_keys.unwrap_or_default();
+        let rest = rest.values().flat_map(|rest| &rest.keys).map(of).collect::<Result<_, Fault>>()?;
         Ok((items, rest))
     }
 }

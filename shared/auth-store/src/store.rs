@@ -2,10 +2,11 @@
 
 use crate::Fault;
 use crate::aws::Aws;
+use crate::item::record;
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
-use crate::reads::{Read, Reads};
+use crate::reads::{Read, Reads, Said};
 use auth_core::api::{Api, Catalog};
 use auth_core::backoff::Attempts;
 use auth_core::client_authentication::OneUse;
@@ -235,7 +236,8 @@ impl Store {
             all.push(match kept {
                 Some(kept) => kept,
                 None => {
-                    let kept = new.next().unwrap_or(Kept::Absent);
+                    // A record that cannot be read is there: what was kept before does not stand in for it.
+                    let kept = new.next().unwrap_or(Ok(Kept::Absent))?;
                     if keeps {
                         self.kept.insert((*key).clone(), (now, kept.clone()));
                     }
@@ -243,7 +245,9 @@ impl Store {
                 }
             });
         }
-        all.extend(new);
+        for said in new {
+            all.push(said?);
+        }
         Ok(all)
     }
 
@@ -329,8 +333,9 @@ impl Store {
     }
 
     pub(crate) async fn catalog_version(&self) -> Result<u64, Fault> {
-        match self.reads.get(&[(&Key::catalog_version(0), version_of)]).await?.as_slice() {
-            [Kept::Version(version)] => Ok(*version),
+        match self.reads.get(&[(&Key::catalog_version(0), version_of)]).await?.pop() {
+            Some(Ok(Kept::Version(version))) => Ok(version),
+            Some(Err(fault)) => Err(fault),
             _ => Ok(0),
         }
     }
@@ -859,15 +864,15 @@ pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
-    serde_dynamo::from_item(item).map_err(|_| Fault::new("an item is not the record that its key says"))
+    record(item).map_err(|_| Fault::new("an item is not the record that its key says"))
 }
 
-fn version_of(item: Item) -> Result<Kept, Fault> {
+fn version_of(item: Item) -> Said {
     let version = number(&item, "version").unwrap_or_default();
     Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
 }
 
-fn seen_at(item: Item) -> Result<Kept, Fault> {
+fn seen_at(item: Item) -> Said {
     Ok(number(&item, "at").map_or(Kept::Absent, |at| Kept::SeenAt(Timestamp(at))))
 }
 

@@ -353,7 +353,7 @@ fn beside(item: &Item) -> Option<Key> {
 fn record(item: &Item) -> Result<Value, Fault> {
     let inner = item.iter().filter(|(name, _)| !["pk", "sk", "version"].contains(&name.as_str()));
     let inner: Item = inner.map(|(name, value)| (name.clone(), value.clone())).collect();
-    serde_dynamo::from_item(inner).map_err(|_| Fault::new("an item cannot be written as JSON"))
+    crate::item::record(inner).map_err(|_| Fault::new("an item cannot be written as JSON"))
 }
 
 fn line(item: &Item, others: &HashMap<Key, Item>) -> Result<Option<Value>, Fault> {

@@ -201,7 +201,7 @@ impl Incoming {
             raw_query_string: &self.raw_query,
             headers: joined(&self.headers),
             query_string_parameters: joined(&self.query),
-            path_parameters: joined(parameters),
+            path_parameters: parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             request_context: V2Context {
                 account_id: ACCOUNT,
                 api_id: api,
@@ -241,7 +241,7 @@ struct V2<'a> {
     raw_query_string: &'a str,
     headers: BTreeMap<&'a str, Cow<'a, str>>,
     query_string_parameters: BTreeMap<&'a str, Cow<'a, str>>,
-    path_parameters: BTreeMap<&'a str, Cow<'a, str>>,
+    path_parameters: BTreeMap<&'a str, &'a str>,
     request_context: V2Context<'a>,
     #[serde(flatten)]
     carries: Option<Carries>,
