@@ -3,10 +3,9 @@
 
 use crate::jwk::{KeyRefused, SigningKey, VerifyingKey};
 use crate::jws::Algorithm;
-use crate::secret::{Pepper, SealingKey, base64url, from_base64url};
+use crate::secret::{Pepper, SealingKey, base64url, from_base64url, sha256};
 use crate::time::Timestamp;
 use crate::token::{MAX_LEEWAY_SECONDS, MAX_LIFETIME_SECONDS};
-use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -457,14 +456,6 @@ impl Keyring {
         let keys: Vec<Value> = self.keys.iter().filter_map(VerifyingKey::public_jwk).collect();
         json!({ "keys": keys })
     }
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut digest = Context::new(&SHA256);
-    parts.iter().for_each(|part| digest.update(part));
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest.finish().as_ref());
-    bytes
 }
 
 #[cfg(test)]

@@ -68,8 +68,7 @@ impl Digest {
     pub fn of(pepper: &Pepper, kind: DigestOf<'_>, value: &str) -> Self {
         match kind {
             DigestOf::ClientSecret(_) | DigestOf::ApiKey => {
-                let sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, value.as_bytes());
-                Self::keyed(pepper, kind, &hex(sha256.as_ref()))
+                Self::keyed(pepper, kind, &hex(&sha256(&[value.as_bytes()])))
             }
             _ => Self::keyed(pepper, kind, value),
         }
@@ -219,8 +218,16 @@ impl Sealed {
 
 /// A short name of a text that is no secret: the first 128 bits of its SHA-256, in hex.
 pub fn fingerprint(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    hex(digest.as_ref().get(..16).unwrap_or_default())
+    hex(sha256(&[text.as_bytes()]).get(..16).unwrap_or_default())
+}
+
+/// The SHA-256 of these parts, one after the other.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut digest = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    parts.iter().for_each(|part| digest.update(part));
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.finish().as_ref());
+    bytes
 }
 
 /// Base64url without padding (RFC 7515 section 2).

@@ -132,7 +132,7 @@ impl Incoming {
         }
     }
 
-    /// The proxy event of a REST API, read as `lambda_http` reads it.
+    /// The proxy event of a REST API, as a function reads it.
     pub(crate) fn lambda_request_v1(
         &self,
         api: &str,
@@ -140,18 +140,17 @@ impl Incoming {
         context: Option<Map<String, Value>>,
         parameters: &PathParameters,
     ) -> Option<LambdaRequest> {
-        serde_json::from_str(&self.v1(api, route, context, parameters).to_string()).ok()
+        received(&self.v1(api, route, context, parameters))
     }
 
-    /// The proxy event of an HTTP API, read as `lambda_http` reads it.
+    /// The proxy event of an HTTP API, as a function reads it.
     pub(crate) fn lambda_request_v2(
         &self,
         api: &str,
         context: Option<Map<String, Value>>,
         parameters: &[(String, String)],
     ) -> Option<LambdaRequest> {
-        let event = serde_json::to_string(&self.v2(api, context, parameters)).ok()?;
-        serde_json::from_str::<Event>(&event).ok().map(|event| event.0)
+        received(&self.v2(api, context, parameters))
     }
 
     fn v1(&self, api: &str, route: &Route, context: Option<Map<String, Value>>, parameters: &PathParameters) -> Value {
@@ -227,6 +226,11 @@ impl Incoming {
             carries: Some(Carries { body, is_base64_encoded: text.is_none() }),
         }
     }
+}
+
+fn received(event: &impl Serialize) -> Option<LambdaRequest> {
+    let event: Event = serde_json::from_str(&serde_json::to_string(event).ok()?).ok()?;
+    Some(event.0)
 }
 
 /// The event of an HTTP API, in the order in which it is written: what reads it looks at the version first.
