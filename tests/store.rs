@@ -254,7 +254,7 @@ async fn reads_of_one_moment_travel_together(engine: &Engine) {
     let store = Arc::new(Subject::new(&engine.with_dynamodb(&proxy.url), "together", Freshness::default()).await.store);
     let throttled = Spoilt::Refused(400, "ProvisionedThroughputExceededException");
     let rows = [
-        ("two go first; of the others as many share a call as it takes keys", None, 5..=59),
+        ("one goes first; of the others as many share a call as it takes keys", None, 4..=59),
         (
             "of what a call is to read for many nothing is looked at: each reads alone",
             Some(Spoilt::NotLookedAt),
@@ -274,14 +274,14 @@ async fn reads_of_one_moment_travel_together(engine: &Engine) {
         assert!(calls.contains(&made), "{why}: {made} calls");
     }
     proxy.spoil_of_many(None);
-    // The first two hang: of the others nobody waits for that.
+    // The first hangs, and one of those who then read alone: of the others nobody waits for that.
     proxy.take_calls();
     proxy.spoil(Some((2, Spoilt::Silence)));
     for (name, scope) in granted_at_once(&store, &names[..5]).await.join_all().await {
         assert_eq!(scope.is_ok_and(|scope| scope.is_some()), name != "c0", "beside two that hang: {name}");
     }
     assert!(proxy.take_calls().len() >= 2 + 3 + 2, "two that hang, three alone, and the two once more");
-    // Those who are read for go away, and the two that go first before them: nobody else waits for them.
+    // Those who are read for go away, and the one that goes first before them: nobody else waits for them.
     let mut asked = granted_at_once(&store, &names).await;
     let (mut gone, mut told) = (0, 0);
     asked.abort_all();

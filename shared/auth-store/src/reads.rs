@@ -13,9 +13,6 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// So many reads are under way before others gather for the next, which is sent when one of these ends, or is full.
-const AT_ONCE: usize = 2;
-
 /// So long others are waited for: who is not told by then reads alone.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -37,6 +34,8 @@ struct Shared {
     queue: Mutex<Queue>,
 }
 
+/// While one read is under way, others gather for the next, which is sent when that one ends, or as soon as it is full. Two
+/// under way would halve what gathers, and cost as many calls again.
 #[derive(Default)]
 struct Queue {
     under_way: usize,
@@ -103,7 +102,7 @@ impl Reads {
 
     fn line_up(&self, wanted: &[(&Key, Read)]) -> Place {
         let mut queue = self.0.queue();
-        if queue.under_way < AT_ONCE {
+        if queue.under_way == 0 {
             queue.under_way += 1;
             return Place::First(Turn(Arc::clone(&self.0)));
         }
