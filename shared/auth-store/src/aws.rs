@@ -15,6 +15,7 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::date_time::Format;
 use aws_types::SdkConfig;
+use aws_types::sdk_config::StalledStreamProtectionConfig;
 use std::time::Duration;
 
 /// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
@@ -108,6 +109,8 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(SharedHttpClient::new(http(given("AWS_CA_BUNDLE"))?))
             .timeout_config(timeouts)
+            // Each try has its time; a watch over streams beside would be one more timer to set for each call.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(retries)
             .sleep_impl(TokioSleep::new())
             .build();

@@ -12,9 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// So long others are waited for: who is not told by then reads alone.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+const IN_PART: &str = "DynamoDB BatchGetItem: came back in part again and again";
 
 /// The most keys that BatchGetItem takes.
 pub(crate) const MOST_KEYS: usize = 100;
@@ -79,17 +82,15 @@ impl Reads {
     /// # Errors
     /// If the table does not answer whole in the time of an operation.
     pub(crate) async fn get(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Said>, Fault> {
-        in_time(async {
-            let _turn = match self.line_up(wanted) {
-                Place::First(turn) => Some(turn),
-                Place::Waiting(tells) => match tokio::time::timeout(PATIENCE, tells).await {
-                    Ok(Ok(said)) => return Ok(said),
-                    _ => None,
-                },
-            };
-            self.0.get_alone(wanted).await
-        })
-        .await
+        let _turn = match self.line_up(wanted) {
+            Place::First(turn) => Some(turn),
+            Place::Waiting(tells) => match timeout(PATIENCE, tells).await {
+                Ok(Ok(said)) => return Ok(said),
+                _ => None,
+            },
+        };
+        let mut items = self.items(wanted.iter().map(|(key, _)| (*key).clone()).collect()).await?;
+        Ok(wanted.iter().map(|(key, read)| items.remove(*key).map_or(Ok(Kept::Absent), read)).collect())
     }
 
     /// The items of so many keys as one call takes.
@@ -97,7 +98,23 @@ impl Reads {
     /// # Errors
     /// As of [`Self::get`].
     pub(crate) async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
-        in_time(self.0.items(keys)).await
+        let until = Instant::now() + OPERATION;
+        // The SDK keeps to that time by itself: where one call is all, no timer need be set beside.
+        let (mut items, mut rest) = self.0.read_once(keys).await?;
+        for pause in BATCH_PAUSES.into_iter().skip(1) {
+            if rest.is_empty() {
+                break;
+            }
+            let again = async {
+                wait_about(pause).await?;
+                self.0.read_once(rest).await
+            };
+            let found;
+            (found, rest) = timeout_at(until, again).await.map_err(|_| Fault::new(IN_PART))??;
+            items.extend(found);
+        }
+        // A record that did not come is not a record that is not there.
+        if rest.is_empty() { Ok(items) } else { Err(Fault::new(IN_PART)) }
     }
 
     fn line_up(&self, wanted: &[(&Key, Read)]) -> Place {
@@ -117,11 +134,6 @@ impl Reads {
         }
         Place::Waiting(tells)
     }
-}
-
-async fn in_time<T>(read: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let late = |_| Err(Fault::new("DynamoDB BatchGetItem: not answered whole until the time was over"));
-    tokio::time::timeout(OPERATION, read).await.unwrap_or_else(late)
 }
 
 /// The turn of a read. When it ends, in whatever way, it is the turn of those who have gathered.
@@ -171,27 +183,6 @@ impl Turn {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn get_alone(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Said>, Fault> {
-        let mut items = self.items(wanted.iter().map(|(key, _)| (*key).clone()).collect()).await?;
-        Ok(wanted.iter().map(|(key, read)| items.remove(*key).map_or(Ok(Kept::Absent), read)).collect())
-    }
-
-    async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Fault> {
-        let mut items = HashMap::with_capacity(keys.len());
-        let mut rest = keys;
-        for pause in BATCH_PAUSES {
-            wait_about(pause).await?;
-            let found;
-            (found, rest) = self.read_once(rest).await?;
-            items.extend(found);
-            if rest.is_empty() {
-                return Ok(items);
-            }
-        }
-        // A record that did not come is not a record that is not there.
-        Err(Fault::new("DynamoDB BatchGetItem: came back in part again and again"))
     }
 
     /// One call: what is there, and the keys that were not looked at.
