@@ -89,7 +89,7 @@ async fn client(desk: &Desk<'_>, http: &HttpRequest, now: Timestamp, report: &mu
     let asking = Asking { tenant: None, address: http.source_ip.as_deref().unwrap_or_default(), audiences: &[] };
     let proven = desk.gate.prove_client(&keyring, &unverified, asking, now, &mut report.line).await?;
     match proven {
-        Ok(proven) => Ok(proven.client.client_id),
+        Ok(proven) => Ok(proven.client.client_id.clone()),
         Err(not) => Err(not.wait.map_or_else(|| Problem::invalid_client(&not.why), Problem::slow_down).into()),
     }
 }

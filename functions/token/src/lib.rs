@@ -24,6 +24,7 @@ use http::Response;
 use lambda_http::request::LambdaRequest;
 use metadata::public;
 use serde_json::json;
+use std::sync::Arc;
 
 pub use exchange::{API_KEY_TYPE, TOKEN_EXCHANGE};
 pub use metadata::{METADATA_PATHS, RESOURCE_PATH, resource_of};
@@ -270,7 +271,7 @@ async fn proven_client(
     parameters: &Parameters,
     now: Timestamp,
     report: &mut Report,
-) -> Result<Client, Stop> {
+) -> Result<Arc<Client>, Stop> {
     let unverified = client_authentication(&http.request, parameters)?;
     let proven = authenticate(gate, &unverified, Asked::default(), http, now, report).await?;
     let permitted = gate.permits_request(&proven.client.client_id, now);
@@ -288,7 +289,7 @@ async fn sent_token(
     body: &[u8],
     now: Timestamp,
     report: &mut Report,
-) -> Result<(Client, Option<VerifiedToken>), Stop> {
+) -> Result<(Arc<Client>, Option<VerifiedToken>), Stop> {
     let parameters = Parameters::read(http.request.header("content-type"), body, &KNOWN)?;
     let client = proven_client(gate, http, &parameters, now, report).await?;
     let text = parameters.get("token").ok_or_else(|| Refused::new(OAuthError::InvalidRequest, "token is missing."))?;

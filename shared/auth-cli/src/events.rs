@@ -177,7 +177,8 @@ fn assertion(gate: &Gate, client: &ClientId, key: &Value, at: Timestamp) -> Resu
 async fn self_signed(gate: &Gate, keyring: &Keyring, client: &ClientId, at: Timestamp) -> Result<String, String> {
     let wanted = Wanted { client: Some(client), ..Wanted::default() };
     let fetched = gate.store.fetch(wanted, at).await.map_err(|e| e.to_string())?;
-    let signing = fetched.facts.client.and_then(|c| c.self_signing).ok_or("the client does not sign by itself")?;
+    let signing =
+        fetched.facts.client.and_then(|c| c.self_signing.clone()).ok_or("the client does not sign by itself")?;
     let sealed = &signing.secrets.first().ok_or("the client has no secret to sign with")?.sealed;
     let secret = keyring.sealing.open(client.as_str(), sealed).map_err(|e| e.to_string())?;
     Ok(partner_token(client.as_str(), &secret, at))

@@ -95,7 +95,7 @@ pub struct Rights {
     token_use: TokenUse,
     client: Option<(ClientId, ClientKind)>,
     /// The tenant whose grant counts, or why none does.
-    tenant: Result<Tenant, Reason>,
+    tenant: Result<Arc<Tenant>, Reason>,
     apis: Vec<ApiName>,
     /// The token's audiences; none for credentials that are not narrowed by one.
     audience: Option<Vec<String>>,
@@ -349,7 +349,7 @@ pub fn establish_token(
     Ok(rights)
 }
 
-fn within_key(mut rights: Rights, key: Option<ApiKey>, deployment: Deployment) -> Result<Rights, Reason> {
+fn within_key(mut rights: Rights, key: Option<Arc<ApiKey>>, deployment: Deployment) -> Result<Rights, Reason> {
     let Some(key) = key else { return Err(Reason::new(Refusal::TokenRevoked, "the key of the token is unknown")) };
     if !key.is_live(deployment.now) || Some(&key.client_id) != rights.client_id() {
         return Err(Reason::new(Refusal::TokenRevoked, "the key of the token was revoked, or has expired"));
@@ -477,7 +477,13 @@ pub fn establish_key(
         _ => reason,
     })?;
     let apis = apis_of_key(&key, &rights.apis);
-    Ok(Rights { mechanism: Mechanism::ApiKey, apis, key_id: Some(key.key_id), expires_at: key.expires_at, ..rights })
+    Ok(Rights {
+        mechanism: Mechanism::ApiKey,
+        apis,
+        key_id: Some(key.key_id.clone()),
+        expires_at: key.expires_at,
+        ..rights
+    })
 }
 
 pub(crate) fn establish_client(
@@ -522,16 +528,18 @@ pub(crate) fn establish_client(
         },
     };
     let (scopes, roles, skus, suppliers) = match (&reaches, grant, client.kind) {
-        (_, _, ClientKind::MultiTenant) => (Vec::new(), client.roles, Vec::new(), Vec::new()),
-        (Ok(_), Some(grant), _) => (grant.scopes, grant.roles, grant.skus, grant.suppliers),
+        (_, _, ClientKind::MultiTenant) => (Vec::new(), client.roles.clone(), Vec::new(), Vec::new()),
+        (Ok(_), Some(grant), _) => {
+            (grant.scopes.clone(), grant.roles.clone(), grant.skus.clone(), grant.suppliers.clone())
+        }
         _ => (Vec::new(), Vec::new(), Vec::new(), Vec::new()),
     };
     Ok(Rights {
         mechanism: Mechanism::Jwt,
         token_use: token_use_of(client.kind),
-        client: Some((client.client_id, client.kind)),
+        client: Some((client.client_id.clone(), client.kind)),
         tenant: reaches,
-        apis: client.apis,
+        apis: client.apis.clone(),
         audience: None,
         algorithm: None,
         scopes: scopes.into_iter().chain(catalog.scopes_of(&roles).cloned()).collect(),
@@ -573,11 +581,11 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
         tenant,
         audience: None,
         algorithm: None,
-        scopes: customer.scopes.into_iter().filter(|s| token.scopes.contains(s)).collect(),
+        scopes: customer.scopes.iter().filter(|s| token.scopes.contains(s)).cloned().collect(),
         roles: Vec::new(),
         skus: Vec::new(),
         suppliers: Vec::new(),
-        customer_id: Some(customer.customer_id),
+        customer_id: Some(customer.customer_id.clone()),
         user_login: None,
         jti: None,
         key_id: None,

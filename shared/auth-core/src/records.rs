@@ -10,6 +10,7 @@ use crate::secret::{Digest, Sealed};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where a client stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -424,15 +425,15 @@ pub struct Customer {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// The client.
-    pub client: Option<Client>,
+    pub client: Option<Arc<Client>>,
     /// The grant of the tenant in question to the client.
-    pub grant: Option<Grant>,
+    pub grant: Option<Arc<Grant>>,
     /// The tenant in question.
-    pub tenant: Option<Tenant>,
+    pub tenant: Option<Arc<Tenant>>,
     /// The customer, of a customer's token.
-    pub customer: Option<Customer>,
+    pub customer: Option<Arc<Customer>>,
     /// The API key: the credential, or what the token was exchanged for.
-    pub key: Option<ApiKey>,
+    pub key: Option<Arc<ApiKey>>,
     /// Whether the token's `jti` was revoked.
     pub revoked: bool,
     /// When the token was last used, on APIs with an idle life.

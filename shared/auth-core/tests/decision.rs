@@ -180,7 +180,7 @@ fn by_own_token(world: &Value) -> i32 {
     outcome(&world, |catalog, trail| {
         let UnverifiedToken::SelfSigned(token) = UnverifiedToken::parse(&token)? else { panic!("not self-signed") };
         let facts = facts(&world);
-        let token = token.verify(facts.client.as_ref(), keyring(), &expected(), &[]).unwrap();
+        let token = token.verify(facts.client.as_deref(), keyring(), &expected(), &[]).unwrap();
         let token = trail.note("signature and claims", token)?;
         let tenant = "acme".parse().unwrap();
         establish_self_signed(&token, Some(&tenant), facts, catalog, deployment(), trail)

@@ -28,7 +28,7 @@ pub struct Proven {
     /// What the table has.
     pub fetched: Fetched,
     /// The client.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// To be spent ([`Gate::spend`]) before anything is given for it.
     pub once: Option<OneUse>,
 }

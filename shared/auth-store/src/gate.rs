@@ -260,7 +260,7 @@ impl Gate {
         let matched = catalog.find(&request.method, &request.path);
         let audiences: Vec<&str> =
             matched.iter().map(|m| m.api.audience.as_str()).chain([self.issuer.as_str()]).collect();
-        let client = fetched.facts.client.as_ref();
+        let client = fetched.facts.client.as_deref();
         line.client_id = client.map(|c| c.client_id.as_str().to_owned());
         let proven =
             token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;

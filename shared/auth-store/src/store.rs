@@ -181,11 +181,11 @@ impl Store {
             let facts = &mut fetched.facts;
             match kept {
                 Kept::Absent => {}
-                Kept::Client(client) => facts.client = Some(Arc::unwrap_or_clone(client)),
-                Kept::Grant(grant) => facts.grant = Some(Arc::unwrap_or_clone(grant)),
-                Kept::Tenant(tenant) => facts.tenant = Some(Arc::unwrap_or_clone(tenant)),
-                Kept::Customer(customer) => facts.customer = Some(Arc::unwrap_or_clone(customer)),
-                Kept::ApiKey(key) => facts.key = Some(Arc::unwrap_or_clone(key)),
+                Kept::Client(client) => facts.client = Some(client),
+                Kept::Grant(grant) => facts.grant = Some(grant),
+                Kept::Tenant(tenant) => facts.tenant = Some(tenant),
+                Kept::Customer(customer) => facts.customer = Some(customer),
+                Kept::ApiKey(key) => facts.key = Some(key),
                 Kept::There => facts.revoked = true,
                 Kept::SeenAt(at) => facts.last_seen = Some(at),
                 Kept::Version(version) => fetched.catalog_version = version,
