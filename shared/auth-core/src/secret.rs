@@ -74,6 +74,11 @@ impl Digest {
         }
     }
 
+    /// What is compared where there is nothing to compare with. No value has it: nobody finds 256 bits that are all zero.
+    pub fn of_nothing() -> Self {
+        Self(base64url(&[0; 32]))
+    }
+
     /// The digest of a client secret or an API key of which another system kept the SHA-256, in hex.
     pub fn of_sha256(pepper: &Pepper, kind: DigestOf<'_>, sha256: &str) -> Option<Self> {
         let is_hex = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
@@ -243,7 +248,9 @@ pub fn from_base64url(text: &str) -> Option<Vec<u8>> {
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]));
+    text
 }
 
 #[cfg(test)]

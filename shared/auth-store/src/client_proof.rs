@@ -68,19 +68,10 @@ impl Gate {
         line: &mut AuditLine,
     ) -> Result<Result<Proven, NotProven>, Fault> {
         let not_before = tokio::time::sleep(REFUSED_AFTER);
-        // Every spelling of the id counts, by its digest: people paste secrets where an id belongs.
-        let named_by = |id: &ClientId| Digest::of(&keyring.pepper, DigestOf::ClientId, id.as_str()).as_str().to_owned();
-        let by_name = |id: &ClientId| Attempts::new(CLIENTS_BY_NAME, named_by(id));
-        let mut attempts: Vec<Attempts> = match unverified {
-            UnverifiedClient::Secret(pairs) => pairs.iter().map(|(id, _)| by_name(id)).collect(),
-            UnverifiedClient::Assertion(id, _) => vec![by_name(id)],
-        };
-        attempts.dedup();
-        attempts.push(Attempts::at(CLIENTS_BY_ADDRESS, asking.address));
         let tried = match unverified {
             UnverifiedClient::Secret(pairs) => self.by_secret(keyring, pairs, asking, now, line).await?,
             UnverifiedClient::Assertion(id, assertion) => {
-                self.by_assertion(keyring, id, assertion, asking, &attempts, now, line).await?
+                self.by_assertion(keyring, id, assertion, asking, now, line).await?
             }
         };
         match tried {
@@ -91,6 +82,10 @@ impl Gate {
                 Ok(Ok(proven))
             }
             Err(why) => {
+                let attempts = match unverified {
+                    UnverifiedClient::Secret(pairs) => attempts(keyring, pairs.iter().map(|(id, _)| id), asking),
+                    UnverifiedClient::Assertion(id, _) => attempts(keyring, [id], asking),
+                };
                 let counts = self.store.count_attempts(&attempts, 1, now).await?;
                 let wait = wait_seconds_before(&attempts, &counts, now);
                 not_before.await;
@@ -183,14 +178,12 @@ impl Gate {
         Ok(Err(why.into()))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the sides of one proof, which stand apart in no other place")]
     async fn by_assertion(
         &self,
         keyring: &Keyring,
         id: &ClientId,
         assertion: &UnverifiedAssertion<'_>,
         asking: Asking<'_>,
-        attempts: &[Attempts],
         now: Timestamp,
         line: &mut AuditLine,
     ) -> Result<Result<Proven, String>, Fault> {
@@ -215,7 +208,7 @@ impl Gate {
             Ok(proof) => proof,
             Err(fault) => {
                 // Whoever makes us ask in vain is counted as well.
-                self.store.count_attempts(attempts, 1, now).await?;
+                self.store.count_attempts(&attempts(keyring, [id], asking), 1, now).await?;
                 return Err(fault);
             }
         };
@@ -296,6 +289,16 @@ pub(crate) fn own_tenant(client: &ClientId) -> String {
     format!("client {client}")
 }
 
+/// What a failure counts against: every spelling of the id, by its digest, for people paste secrets where an id belongs;
+/// and the address.
+fn attempts<'a>(keyring: &Keyring, ids: impl IntoIterator<Item = &'a ClientId>, asking: Asking<'_>) -> Vec<Attempts> {
+    let named_by = |id: &ClientId| Digest::of(&keyring.pepper, DigestOf::ClientId, id.as_str()).as_str().to_owned();
+    let mut attempts: Vec<_> = ids.into_iter().map(|id| Attempts::new(CLIENTS_BY_NAME, named_by(id))).collect();
+    attempts.dedup();
+    attempts.push(Attempts::at(CLIENTS_BY_ADDRESS, asking.address));
+    attempts
+}
+
 /// Checks a signature by keys of ours that can never have made it, where there are none to check it by.
 fn verify_in_vain(assertion: &UnverifiedAssertion<'_>, keyring: &Keyring) {
     let own: Vec<VerifyingKey> = keyring.signing_keys().cloned().collect();
@@ -310,10 +313,9 @@ fn secret_matches(
     now: Timestamp,
 ) -> bool {
     let digest = Digest::of(&keyring.pepper, DigestOf::ClientSecret(client.as_str()), secret.expose());
-    // An unknown client's secret is compared as well, with what can never match.
-    let nobody = Digest::of(&keyring.pepper, DigestOf::ClientSecret(""), "");
     let live = stored.iter().filter(|s| !s.expires_at.is_some_and(|t| t.has_passed(now)));
-    let mut matches = digest.matches(&nobody);
+    // An unknown client's secret is compared as well, with what can never match.
+    let mut matches = digest.matches(&Digest::of_nothing());
     for stored in live {
         matches |= digest.matches(&stored.digest);
     }
