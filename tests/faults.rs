@@ -19,8 +19,8 @@ use std::sync::Mutex;
 struct Lines(Mutex<Vec<AuditLine>>);
 
 impl Sink for Lines {
-    fn write(&self, line: &AuditLine) {
-        self.0.lock().unwrap().push(line.clone());
+    fn write(&self, line: AuditLine) {
+        self.0.lock().unwrap().push(line);
     }
 }
 

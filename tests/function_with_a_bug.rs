@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct Bug(AtomicBool);
 
 impl Sink for Bug {
-    fn write(&self, line: &AuditLine) {
+    fn write(&self, line: AuditLine) {
         assert!(self.0.swap(true, Ordering::Relaxed), "a bug");
         Stdout.write(line);
     }

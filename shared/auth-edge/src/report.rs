@@ -39,14 +39,14 @@ impl Report {
     /// Ends: the line goes to `sink`.
     pub fn end(mut self, sink: &dyn Sink) {
         self.line.latency_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        sink.write(&self.line);
+        sink.write(self.line);
     }
 }
 
 /// Where audit lines go.
 pub trait Sink: Send + Sync {
     /// Takes a line.
-    fn write(&self, line: &AuditLine);
+    fn write(&self, line: AuditLine);
 }
 
 /// A sink that a flood of refusals does not fill.
@@ -64,12 +64,11 @@ impl<S> Sampled<S> {
 }
 
 impl<S: Sink> Sink for Sampled<S> {
-    fn write(&self, line: &AuditLine) {
-        let admitted = self.sampling.lock().map_or((true, None), |mut sampling| sampling.admits(line));
+    fn write(&self, line: AuditLine) {
+        let admitted = self.sampling.lock().map_or((true, None), |mut sampling| sampling.admits(&line));
         match admitted {
             (false, _) => {}
-            (true, None) => self.sink.write(line),
-            (true, unwritten) => self.sink.write(&AuditLine { unwritten, ..line.clone() }),
+            (true, unwritten) => self.sink.write(AuditLine { unwritten, ..line }),
         }
     }
 }
@@ -79,7 +78,7 @@ impl<S: Sink> Sink for Sampled<S> {
 pub struct Stdout;
 
 impl Sink for Stdout {
-    fn write(&self, line: &AuditLine) {
+    fn write(&self, line: AuditLine) {
         let mut text = line.to_json();
         text.push('\n');
         // A log that cannot be written is no reason to answer otherwise.
@@ -95,7 +94,7 @@ mod tests {
     struct Lines(Mutex<Vec<Option<u64>>>);
 
     impl Sink for Lines {
-        fn write(&self, line: &AuditLine) {
+        fn write(&self, line: AuditLine) {
             self.0.lock().unwrap().push(line.unwritten);
         }
     }
@@ -110,7 +109,7 @@ mod tests {
         for (most, want) in [(1, vec![None, Some(2)]), (0, vec![None; 4])] {
             let sink = Sampled::new(Lines(Mutex::default()), most);
             for at in [0, 1, 2, 60] {
-                sink.write(&refused(at));
+                sink.write(refused(at));
             }
             assert_eq!(sink.sink.0.into_inner().unwrap(), want, "{most} a minute");
         }

@@ -35,12 +35,12 @@ impl Log {
         recent.iter().filter(|line| line.request_id == request_id).map(|line| json!(line)).collect()
     }
 
-    fn keep(&self, line: &AuditLine) {
+    fn keep(&self, line: AuditLine) {
         if let Ok(mut recent) = self.recent.lock() {
             if recent.len() >= KEPT {
                 recent.pop_front();
             }
-            recent.push_back(line.clone());
+            recent.push_back(line);
         }
     }
 
@@ -59,15 +59,13 @@ impl Log {
 }
 
 impl Sink for Log {
-    fn write(&self, line: &AuditLine) {
-        self.keep(line);
+    fn write(&self, line: AuditLine) {
         if self.is_json {
-            return say(&line.to_json());
+            say(&line.to_json());
+        } else if !self.refusals_only || line.outcome != Outcome::Allowed {
+            say(&readable(&line));
         }
-        if self.refusals_only && line.outcome == Outcome::Allowed {
-            return;
-        }
-        say(&readable(line));
+        self.keep(line);
     }
 }
 

@@ -477,7 +477,7 @@ impl Gateway {
         line.method = Some(auth_core::audit::cut(&incoming.method));
         line.route = route.map(|r| r.operation.path.to_string());
         line.refused(reason);
-        self.log.write(&line);
+        self.log.write(line);
     }
 }
 
