@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SEED: &str = include_str!("../seed.json");
@@ -191,8 +190,7 @@ pub(crate) fn event(path: &str, resource: &str, headers: Value, expected: &[(&st
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "resourceId": "123abc", "resourcePath": resource,
             "stage": "prod", "identity": {"sourceIp": "192.0.2.1", "userAgent": "partner/1.0"}},
     });
-    let expected = expected.iter().map(|(pointer, value)| ((*pointer).to_owned(), value.clone())).collect();
-    Event { body: body.to_string().into(), expected }
+    Event { body: body.to_string().into(), ..Event::default() }.expecting(expected)
 }
 
 /// What the client of `seed.json` asks for a token by; its secret opens nothing else.
@@ -231,5 +229,5 @@ pub(crate) fn posted(path: &str, content_type: &str, body: &str, status: u16) ->
     });
     // Where API Gateway says it.
     let event = event.to_string().replacen('{', r#"{"version":"2.0","#, 1);
-    Event { body: event.into(), expected: Arc::new([("/statusCode".to_owned(), json!(status))]) }
+    Event { body: event.into(), ..Event::default() }.expecting(&[("/statusCode", json!(status))])
 }

@@ -29,6 +29,14 @@ pub(crate) struct Event {
     pub(crate) expected: Arc<[(String, Value)]>,
 }
 
+impl Event {
+    /// The same, of which something else is expected.
+    pub(crate) fn expecting(self, expected: &[(&str, Value)]) -> Self {
+        let expected = expected.iter().map(|(pointer, value)| ((*pointer).to_owned(), value.clone())).collect();
+        Self { expected, ..self }
+    }
+}
+
 /// How a function is started.
 #[derive(Clone, Default)]
 pub(crate) struct Start {
