@@ -40,7 +40,8 @@ pub fn plain(json: String) -> String {
 
 /// A caller's text, cut; the JSON writer escapes it.
 pub fn cut(text: &str) -> String {
-    text.chars().take(CUT).collect()
+    let end = text.char_indices().nth(CUT).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Allowed, refused or broken.

@@ -73,7 +73,8 @@ where
     let id = if event.request_id.is_empty() { request_id } else { &event.request_id };
     let mut report = Report::begin(kind.name, now, id);
     report.caller(event.source_ip.as_deref(), event.user_agent.as_deref());
-    let result = match decide(&event, &mut report.line).await {
+    // Boxed: the runtime hands the future on from layer to layer, and moves all of it each time.
+    let result = match Box::pin(decide(&event, &mut report.line)).await {
         Ok(verdict) => {
             if settings.log_level == LogLevel::Debug {
                 report.line.checks = Some(verdict.trail.clone());

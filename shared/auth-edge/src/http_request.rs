@@ -14,10 +14,10 @@ use http::{HeaderMap, Response};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayRequestAuthorizer;
 use lambda_http::request::LambdaRequest;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A proxied request.
@@ -54,12 +54,20 @@ impl fmt::Debug for Event {
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Self::of(Box::<RawValue>::deserialize(deserializer)?.get()).map_err(D::Error::custom)
+    }
+}
+
+impl Event {
+    /// The event of this text.
+    ///
+    /// # Errors
+    /// If it is none that `lambda_http` knows.
+    pub fn of(text: &str) -> serde_json::Result<Self> {
         // API Gateway says it before all else; whatever says it elsewhere is found out by `lambda_http`.
-        let is_http_api = text.get().starts_with(r#"{"version":"2.0""#);
-        let of_http_api = is_http_api.then(|| serde_json::from_str(text.get()).map(LambdaRequest::ApiGatewayV2));
-        let event = of_http_api.and_then(Result::ok).map_or_else(|| serde_json::from_str(text.get()), Ok);
-        event.map(Self).map_err(D::Error::custom)
+        let is_http_api = text.starts_with(r#"{"version":"2.0""#);
+        let of_http_api = is_http_api.then(|| serde_json::from_str(text).map(LambdaRequest::ApiGatewayV2));
+        of_http_api.and_then(Result::ok).map_or_else(|| serde_json::from_str(text), Ok).map(Self)
     }
 }
 
@@ -114,11 +122,14 @@ pub fn read(event: LambdaRequest, own_id: &str) -> Option<HttpRequest> {
     Some(HttpRequest { request_id, ..http })
 }
 
-/// All values of all names. A value that is not UTF-8 is read with replacement characters, so that nothing it holds is
-/// taken for what it is not.
+/// All values of all names.
 fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value).into_owned())).collect()
+}
+
+/// A value that is not UTF-8 is read with replacement characters, so that nothing it holds is taken for what it is not.
+fn text(value: &http::HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 fn body(text: Option<String>, is_base64: bool) -> Option<Vec<u8>> {
@@ -142,16 +153,24 @@ fn authorizer(said: &ApiGatewayRequestAuthorizer) -> Option<Value> {
 #[serde(rename_all = "camelCase")]
 pub struct ProxyReply {
     status_code: u16,
-    headers: BTreeMap<String, String>,
+    headers: Headers,
     body: String,
     is_base64_encoded: bool,
 }
 
+/// Written as they are; each has one value here.
+struct Headers(HeaderMap);
+
+impl Serialize for Headers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name.as_str(), text(value))))
+    }
+}
+
 /// A response as a proxy integration wants it.
 pub fn reply(response: Response<String>) -> ProxyReply {
-    let headers = pairs(response.headers()).into_iter().collect();
-    let status_code = response.status().as_u16();
-    ProxyReply { status_code, headers, body: response.into_body(), is_base64_encoded: false }
+    let (parts, body) = response.into_parts();
+    ProxyReply { status_code: parts.status.as_u16(), headers: Headers(parts.headers), body, is_base64_encoded: false }
 }
 
 /// The walk of an OAuth endpoint, but for what it does: event in, one audit line, response out. Allowed, refused and
@@ -175,7 +194,8 @@ where
         Some((http, body)) => {
             report.caller(http.source_ip.as_deref(), http.user_agent.as_deref());
             report.line.method = Some(auth_core::audit::cut(&http.request.method));
-            act(http, body, now, &mut report).await
+            // Boxed: the runtime hands the future on from layer to layer, and moves all of it each time.
+            Box::pin(act(http, body, now, &mut report)).await
         }
         None => Ok(Err(Refused::new(OAuthError::InvalidRequest, "The request cannot be read."))),
     };

@@ -416,29 +416,39 @@ impl Issued {
     /// The response. A JSON request is answered with the nulls that one of the source documents shows; strict
     /// clients, which send forms, refuse them.
     pub fn response(&self, format: Format, scope_was_asked: bool) -> Response<String> {
-        let mut body = json!({
-            "access_token": self.access_token.expose(),
-            "token_type": "Bearer",
-            "expires_in": self.expires_in,
-        });
-        if let Some(members) = body.as_object_mut() {
-            if !self.details.is_empty() {
-                members.insert("authorization_details".into(), json!(self.details));
-            }
-            if let Some(kind) = self.issued_token_type {
-                members.insert("issued_token_type".into(), kind.into());
-            }
-            if format == Format::Json {
-                members.insert("refresh_token".into(), Value::Null);
-            }
-            match (format, scope_was_asked) {
-                (Format::Json, false) => members.insert("scope".into(), Value::Null),
-                _ if self.scope.is_empty() => None,
-                _ => members.insert("scope".into(), self.scope.as_str().into()),
-            };
-        }
-        respond(200, &body)
+        let scope = match (format, scope_was_asked) {
+            (Format::Json, false) => Some(None),
+            _ => Some(self.scope.as_str()).filter(|scope| !scope.is_empty()).map(Some),
+        };
+        respond(
+            200,
+            &TokenResponse {
+                access_token: self.access_token.expose(),
+                token_type: "Bearer",
+                expires_in: self.expires_in,
+                authorization_details: &self.details,
+                issued_token_type: self.issued_token_type,
+                refresh_token: (format == Format::Json).then_some(()),
+                scope,
+            },
+        )
     }
+}
+
+/// What is left out, and what is null, are two things.
+#[derive(Serialize)]
+struct TokenResponse<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: i64,
+    #[serde(skip_serializing_if = "Details::is_empty")]
+    authorization_details: &'a Details,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<()>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Option<&'a str>>,
 }
 
 /// The response of a refusal or a fault.

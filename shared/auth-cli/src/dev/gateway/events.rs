@@ -229,8 +229,7 @@ impl Incoming {
 }
 
 fn received(event: &impl Serialize) -> Option<LambdaRequest> {
-    let event: Event = serde_json::from_str(&serde_json::to_string(event).ok()?).ok()?;
-    Some(event.0)
+    Some(Event::of(&serde_json::to_string(event).ok()?).ok()?.0)
 }
 
 /// The event of an HTTP API, in the order in which it is written: what reads it looks at the version first.
