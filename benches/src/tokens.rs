@@ -1,19 +1,22 @@
 //! Tokens a second: `dev`, with its reads of the table, beside `oidc-provider`, which keeps its one client in memory. The
 //! same load on both, in interleaved rounds, and every answer is checked.
 
-use crate::http::Client;
 use crate::record::{Dev, token_form};
 use crate::{figures, process};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde::Deserialize;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -111,66 +114,91 @@ fn print(rounds: &[Vec<Pair>]) {
     }
 }
 
-/// Loads a token endpoint. Any answer that is no token ends it.
+/// What each connection asks for again and again, and how far it is.
+struct Asked {
+    address: String,
+    request: String,
+    counts: AtomicBool,
+    ends: AtomicBool,
+}
+
+/// As much as is looked at of an answer.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+}
+
+/// Loads a token endpoint. Any answer that is no token ends it. All connections are one thread's: what the load takes of the
+/// machine is taken from the server, and from a fast one the most.
 fn load(arguments: &Arguments, address: &str, pid: u32, path: &str, headers: &str, form: &str) -> Result<Load, String> {
-    let (counts, ends) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (took, wrong) = (Mutex::new(Vec::new()), Mutex::new(None));
-    let mut cpu = 0.0;
-    let mut wall = 0.0;
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.connections {
-            scope.spawn(|| {
-                let mut own = Vec::new();
-                let done = ask_until(address, path, headers, form, &counts, &ends, &mut own);
-                if let (Ok(mut took), Ok(mut wrong)) = (took.lock(), wrong.lock()) {
-                    took.append(&mut own);
-                    *wrong = wrong.take().or(done.err());
-                }
-            });
-        }
-        std::thread::sleep(Duration::from_secs(1));
-        let (before, at) = (process::cpu_us(pid), Instant::now());
-        counts.store(true, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_secs(arguments.seconds));
-        ends.store(true, Ordering::Relaxed);
-        wall = at.elapsed().as_secs_f64();
-        cpu = process::cpu_us(pid) - before;
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n", form.len());
+    let asked = Arc::new(Asked {
+        address: address.to_owned(),
+        request: head + form,
+        counts: AtomicBool::new(false),
+        ends: AtomicBool::new(false),
     });
-    if let Some(wrong) = wrong.into_inner().unwrap_or_default() {
-        return Err(wrong);
-    }
-    let took: Vec<f64> = took.into_inner().unwrap_or_default();
-    Ok(Load {
-        per_second: took.len() as f64 / wall,
-        p50_us: figures::quantile(&took, 0.5),
-        p99_us: figures::quantile(&took, 0.99),
-        cpu_us: cpu / took.len() as f64,
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let mut asks = JoinSet::new();
+        for _ in 0..arguments.connections {
+            asks.spawn(ask_until(Arc::clone(&asked)));
+        }
+        sleep(Duration::from_secs(1)).await;
+        let (before, at) = (process::cpu_us(pid), Instant::now());
+        asked.counts.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(arguments.seconds)).await;
+        asked.ends.store(true, Ordering::Relaxed);
+        let (wall, cpu) = (at.elapsed().as_secs_f64(), process::cpu_us(pid) - before);
+        let took: Vec<f64> =
+            asks.join_all().await.into_iter().collect::<Result<Vec<_>, String>>()?.into_iter().flatten().collect();
+        Ok(Load {
+            per_second: took.len() as f64 / wall,
+            p50_us: figures::quantile(&took, 0.5),
+            p99_us: figures::quantile(&took, 0.99),
+            cpu_us: cpu / took.len() as f64,
+        })
     })
 }
 
-fn ask_until(
-    address: &str,
-    path: &str,
-    headers: &str,
-    form: &str,
-    counts: &AtomicBool,
-    ends: &AtomicBool,
-    took: &mut Vec<f64>,
-) -> Result<(), String> {
-    let mut client = Client::new(address).map_err(|e| format!("{address}: {e}"))?;
-    while !ends.load(Ordering::Relaxed) {
+/// How long each answer took that counts, in microseconds.
+async fn ask_until(asked: Arc<Asked>) -> Result<Vec<f64>, String> {
+    let wrong = |e: std::io::Error| format!("{}: {e}", asked.address);
+    let mut stream = TcpStream::connect(&asked.address).await.map_err(wrong)?;
+    stream.set_nodelay(true).map_err(wrong)?;
+    let mut took = Vec::new();
+    let mut answer = Vec::with_capacity(16 * 1024);
+    while !asked.ends.load(Ordering::Relaxed) {
         let at = Instant::now();
-        let (status, body) = client.ask("POST", path, headers, form.as_bytes()).ok_or("the server has hung up")?;
-        if counts.load(Ordering::Relaxed) {
+        stream.write_all(asked.request.as_bytes()).await.map_err(wrong)?;
+        answer.clear();
+        let body = loop {
+            if stream.read_buf(&mut answer).await.map_err(wrong)? == 0 {
+                return Err("the server has hung up".to_owned());
+            }
+            if let Some(body) = body_of(&answer) {
+                break body;
+            }
+        };
+        if asked.counts.load(Ordering::Relaxed) {
             took.push(at.elapsed().as_secs_f64() * 1e6);
         }
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let token = answer.get("access_token").and_then(Value::as_str).unwrap_or_default();
-        if status != 200 || token.split('.').count() != 3 {
-            return Err(format!("{status} without a token: {}", String::from_utf8_lossy(&body)));
+        let token = serde_json::from_slice::<Answer<'_>>(body).map_or("", |answer| answer.access_token);
+        if !answer.starts_with(b"HTTP/1.1 200 ") || token.split('.').count() != 3 {
+            return Err(format!("no token: {}", String::from_utf8_lossy(&answer)));
         }
     }
-    Ok(())
+    Ok(took)
+}
+
+/// The body of an answer that says its length; `None` as long as it is not all there.
+fn body_of(answer: &[u8]) -> Option<&[u8]> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(answer.get(..end)?).ok()?;
+    let length = head.lines().filter_map(|line| line.split_once(':'));
+    let length = length.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length?.1.trim().parse().ok()?;
+    answer.get(end + 4..)?.get(..length)
 }
 
 /// `oidc-provider`; ends with its value.
