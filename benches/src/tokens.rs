@@ -195,9 +195,10 @@ async fn ask_until(asked: Arc<Asked>) -> Result<Vec<f64>, String> {
 fn body_of(answer: &[u8]) -> Option<&[u8]> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
-    let length = head.lines().filter_map(|line| line.split_once(':'));
-    let length = length.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    let length: usize = length?.1.trim().parse().ok()?;
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    let length = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    // Without a length there is nothing to wait for, and no token in it.
+    let length = length.and_then(|(_, value)| value.trim().parse::<usize>().ok()).unwrap_or(0);
     answer.get(end + 4..)?.get(..length)
 }
 

@@ -80,7 +80,7 @@ impl Reads {
     /// What the items of these keys say, each in its place, strongly consistent; all of them or a fault.
     ///
     /// # Errors
-    /// If the table does not answer whole in the time of an operation.
+    /// If the table does not answer whole in the time of an operation, after [`PATIENCE`] where others were waited for.
     pub(crate) async fn get(&self, wanted: &[(&Key, Read)]) -> Result<Vec<Said>, Fault> {
         let _turn = match self.line_up(wanted) {
             Place::First(turn) => Some(turn),
