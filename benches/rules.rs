@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a benchmark ends where something is wrong")]
 
-use auth_core::api::{Api, Catalog, Matched, Request, TokenSettings};
+use auth_core::api::{Api, Catalog, Request, TokenSettings};
 use auth_core::decision::{Deployment, Rights, Trail, authorize, establish_token};
 use auth_core::ids::Environment;
 use auth_core::jws::Algorithm;
@@ -14,6 +14,7 @@ use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedToken, VerifiedToken};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const ISSUER: &str = "https://auth.example";
@@ -66,7 +67,7 @@ fn catalog(operations: usize) -> Catalog {
         token,
         operations,
     };
-    Catalog { apis: [(name, api)].into(), ..Catalog::default() }
+    Catalog { apis: [(name, api.into())].into(), ..Catalog::default() }
 }
 
 /// A grant of so many scopes and SKUs.
@@ -84,9 +85,9 @@ fn facts(scope: usize) -> Facts {
     }
 }
 
-fn rights(token: VerifiedToken, facts: Facts, catalog: &Catalog) -> Rights {
+fn rights(token: VerifiedToken, facts: Facts, catalog: &Catalog) -> Arc<Rights> {
     let deployment = Deployment { environment: Environment::Test, now: NOW };
-    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap()
+    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap().into()
 }
 
 fn request() -> Request {
@@ -128,7 +129,7 @@ fn rules(criterion: &mut Criterion) {
     for operations in [1, 100, 1_000] {
         let catalog = catalog(operations);
         let rights = rights(token.clone(), facts(10), &catalog);
-        let matched: Matched<'_> = catalog.find(&request.method, &request.path).unwrap();
+        let matched = catalog.find(&request.method, &request.path).unwrap();
         criterion.bench_function(&format!("find among {operations} operations"), |b| {
             b.iter(|| catalog.find(&request.method, &request.path).is_some());
         });

@@ -12,6 +12,7 @@ use auth_core::time::Timestamp;
 use auth_core::token::{Expected, UnverifiedToken};
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 fn lines(name: &str) -> Vec<Value> {
     let path = format!("{}/corpus/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
@@ -73,7 +74,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         token: auth_core::api::TokenSettings::default(),
         operations,
     };
-    let catalog = Catalog { apis: [(api.name.clone(), api)].into(), ..Catalog::default() };
+    let catalog = Catalog { apis: [(api.name.clone(), api.into())].into(), ..Catalog::default() };
     let request = Request { method: "GET".into(), path: "/orders".into(), ..Request::default() };
     let deployment = Deployment { environment: Environment::Live, now };
     let facts = |client: &str, tenant: &str| {
@@ -113,7 +114,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
         let mut catalog = catalog.clone();
         let algorithm = auth_core::jws::UnverifiedJws::parse(case["token"].as_str().unwrap());
         if let (Ok(jws), Some(api)) = (algorithm, catalog.apis.values_mut().next()) {
-            api.token.alg = jws.unverified_algorithm();
+            Arc::make_mut(api).token.alg = jws.unverified_algorithm();
         }
         let trail = &mut Trail::default();
         let matched = catalog.find("GET", "/orders").unwrap();
@@ -128,7 +129,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
                 UnverifiedToken::Issued(token) => {
                     let token = token.verify(&keyring, &expected)?;
                     let client = token.client_id().map_or("", |c| c.as_str()).to_owned();
-                    establish_token(token, facts(&client, "acme"), &catalog, deployment, Some(matched.api), trail)?
+                    establish_token(token, facts(&client, "acme"), &catalog, deployment, Some(&matched.api), trail)?
                 }
                 UnverifiedToken::SelfSigned(token) => {
                     let client = token.unverified_client_id().as_str().to_owned();
@@ -141,7 +142,7 @@ fn every_token_of_the_corpus_is_judged_as_it_says() {
                     establish_self_signed(&token, Some(&tenant), facts, &catalog, deployment, trail)?
                 }
             };
-            authorize(&rights, &matched, &request, trail)
+            authorize(&rights.into(), &matched, &request, trail)
         });
         if result.is_ok() != (case["expect"] == "accept") {
             wrong.push(format!(

@@ -77,7 +77,7 @@ struct House {
     verifier: Value,
     partner: Client,
     catalog: Arc<Catalog>,
-    rights: Rights,
+    rights: Arc<Rights>,
 }
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -137,11 +137,11 @@ fn catalog() -> Catalog {
         token,
         operations,
     };
-    Catalog { apis: [(name, api)].into(), ..Catalog::default() }
+    Catalog { apis: [(name, api.into())].into(), ..Catalog::default() }
 }
 
 /// The rights of a client that may read and write its own tenant's SKUs `AB-*`, and delete nothing.
-fn rights(keyring: &Keyring, catalog: &Catalog) -> Rights {
+fn rights(keyring: &Keyring, catalog: &Catalog) -> Arc<Rights> {
     let claims = json!({"iss": "https://auth.example", "aud": "https://shop.example", "sub": "c1", "client_id": "c1",
         "iat": NOW.0, "exp": NOW.0 + 3600, "scope": "shop:read shop:write", "token_use": "partner", "tenant": "acme",
         "environment": "live"});
@@ -158,7 +158,7 @@ fn rights(keyring: &Keyring, catalog: &Catalog) -> Rights {
     };
     let deployment = Deployment { environment: Environment::Live, now: NOW };
     let token = token.verify(keyring, &expected).unwrap();
-    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap()
+    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap().into()
 }
 
 fn text(data: &[u8]) -> Option<&str> {
@@ -310,13 +310,14 @@ fn authorizer_event(data: &[u8]) {
     let _ = header::bearer(&event.request);
     let request = &event.request;
     let mut trail = Trail::default();
-    let access = match house.catalog.find(&request.method, &request.path) {
-        Some(matched) => authorize(&house.rights, &matched, request, &mut trail),
+    let matched = house.catalog.find(&request.method, &request.path);
+    let access = match &matched {
+        Some(matched) => authorize(&house.rights, matched, request, &mut trail),
         None => Err(auth_core::refusal::Reason::new(auth_core::refusal::Refusal::EndpointNotAssigned, "no operation")),
     };
     let allowed = access.is_ok();
-    let refused_rights = access.is_err().then(|| house.rights.clone());
-    let verdict = Verdict { access, refused_rights, trail, catalog: Arc::clone(&house.catalog) };
+    let rights = Some(Arc::clone(&house.rights));
+    let verdict = Verdict { access, rights, trail, catalog: Arc::clone(&house.catalog), matched };
     for mode in [HttpApiResponse::Simple, HttpApiResponse::Policy] {
         let Answer::Json(reply) = answer(&event, &verdict, mode) else {
             assert!(!allowed);
@@ -383,6 +384,7 @@ fn openapi_document(data: &[u8]) {
     let Ok(read) = openapi::read(&document) else { return };
     let mut catalog = Catalog::clone(&house.catalog);
     let Some(api) = catalog.apis.values_mut().next() else { return };
+    let api = Arc::make_mut(api);
     api.operations = read.operations.into_iter().map(|(_, operation)| operation).collect();
     let operations = api.operations.clone();
     for operation in operations.iter().take(20) {

@@ -365,9 +365,10 @@ async fn worth(
         (token.audience().to_vec(), token.issued_at(), token.expires_at(), token.token_use());
     let trail = &mut Trail::default();
     // A token that has rested too long for each of its APIs is worth nothing.
-    let idle = |api: &&Api| api.token.idle_seconds.unwrap_or(i64::MAX);
+    let idle = |api: &&Arc<Api>| api.token.idle_seconds.unwrap_or(i64::MAX);
     let most_patient = catalog.apis.values().filter(|api| aud.contains(&api.audience)).max_by_key(idle);
-    let rights = establish_token(token, fetched.facts, &catalog, gate.deployment(now), most_patient, trail);
+    let rights =
+        establish_token(token, fetched.facts, &catalog, gate.deployment(now), most_patient.map(Arc::as_ref), trail);
     // Without its tenant a token opens nothing, unless its client maintains tenants.
     let is_good = |rights: &Rights| rights.tenant().is_some() || rights.kind() == Some(ClientKind::MultiTenant);
     let Some(rights) = rights.ok().filter(is_good) else { return Ok(None) };

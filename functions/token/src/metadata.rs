@@ -98,8 +98,8 @@ fn is_for_partners(operation: &Operation) -> bool {
 
 /// APIs that partners call with tokens, as far as their audience is an address (RFC 9728 section 1.2).
 fn resources(catalog: &Catalog) -> impl Iterator<Item = &Api> {
-    let is_one = |api: &&Api| api.audience.contains("://") && api.operations.iter().any(is_for_partners);
-    catalog.apis.values().filter(is_one)
+    let is_one = |api: &&Api| api.audience.contains("://") && api.operations.iter().any(|o| is_for_partners(o));
+    catalog.apis.values().map(AsRef::as_ref).filter(is_one)
 }
 
 fn scopes_of<'a>(apis: impl IntoIterator<Item = &'a Api>) -> BTreeSet<&'a str> {

@@ -122,28 +122,26 @@ async fn alone(
         Ok(access) => access,
         Err(reason) => return Ok(Err(reason.clone())),
     };
-    let Some(matched) = verdict.matched(&http.request) else {
+    let Some(matched) = &verdict.matched else {
         return Ok(Err(Reason::new(Refusal::EndpointNotAssigned, "no API declares this operation")));
     };
     let context = rights_context(access.rights());
     // Nobody stands behind this guard, so what an authorizer would leave to it is checked here.
     let checked = AuthorizerContext::read(Some(&Value::Object(context.clone())));
-    match checked
-        .and_then(|c| c.check(&matched, &http.request))
-        .and_then(|()| check_media_type(&matched, &http.request))
+    match checked.and_then(|c| c.check(matched, &http.request)).and_then(|()| check_media_type(matched, &http.request))
     {
-        Ok(()) => Ok(Ok(body(&matched, context))),
+        Ok(()) => Ok(Ok(body(matched, context))),
         Err(reason) => Ok(Err(reason)),
     }
 }
 
-fn note(report: &mut Report, http: &HttpRequest, matched: &Matched<'_>) {
+fn note(report: &mut Report, http: &HttpRequest, matched: &Matched) {
     report.line.method = Some(auth_core::audit::cut(&http.request.method));
     report.line.api = Some(matched.api.name.to_string());
     report.line.route = Some(matched.operation.path.to_string());
 }
 
-fn body(matched: &Matched<'_>, authorizer: Map<String, Value>) -> Value {
+fn body(matched: &Matched, authorizer: Map<String, Value>) -> Value {
     let parameters: Map<String, Value> =
         matched.parameters.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     json!({"operation": matched.operation.id, "path_parameters": parameters, "authorizer": authorizer})

@@ -5,8 +5,10 @@ use crate::jws::Algorithm;
 use crate::policy::KnownRoutes;
 use crate::records::TrustedIssuer;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// A protected surface.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct Api {
     /// How tokens for it are made.
     pub token: TokenSettings,
     /// What each operation asks for.
-    pub operations: Vec<Operation>,
+    pub operations: Vec<Arc<Operation>>,
 }
 
 impl Api {
@@ -301,7 +303,7 @@ impl PathTemplate {
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     /// By name.
-    pub apis: BTreeMap<ApiName, Api>,
+    pub apis: BTreeMap<ApiName, Arc<Api>>,
     /// What each role allows.
     pub roles: BTreeMap<RoleName, Vec<Scope>>,
     /// Whose workload tokens may prove a client.
@@ -312,20 +314,21 @@ pub struct Catalog {
 
 /// An operation that a request is for.
 #[derive(Debug, Clone)]
-pub struct Matched<'a> {
+pub struct Matched {
     /// The API.
-    pub api: &'a Api,
+    pub api: Arc<Api>,
     /// The operation.
-    pub operation: &'a Operation,
+    pub operation: Arc<Operation>,
     /// The path's parameters.
     pub parameters: PathParameters,
 }
 
 impl Catalog {
     /// The operation that a method and path are for.
-    pub fn find(&self, method: &str, path: &str) -> Option<Matched<'_>> {
-        let all = self.apis.values().flat_map(|api| api.operations.iter().map(move |operation| (api, operation)));
-        find_operation(all, method, path).map(|(api, operation, parameters)| Matched { api, operation, parameters })
+    pub fn find(&self, method: &str, path: &str) -> Option<Matched> {
+        let all = self.apis.values().flat_map(|api| api.operations.iter().map(move |o| ((api, o), o.as_ref())));
+        let ((api, operation), _, parameters) = find_operation(all, method, path)?;
+        Some(Matched { api: Arc::clone(api), operation: Arc::clone(operation), parameters })
     }
 
     /// Whether any API has an idle life, so that the use of its tokens is noted.
@@ -356,19 +359,21 @@ pub fn find_operation<'a, T>(
 ) -> Option<(T, &'a Operation, PathParameters)> {
     let parts = segments_of(path)?;
     let (with, operation) = operations
-        .filter(|(_, o)| o.path.fits(&parts) && (o.method == method || o.method == "ANY"))
-        .min_by(|(_, a), (_, b)| rank(a).cmp(&rank(b)))?;
+        .filter(|(_, o)| (o.method == method || o.method == "ANY") && o.path.fits(&parts))
+        .min_by(|(_, a), (_, b)| preference(a, b))?;
     Some((with, operation, operation.path.parameters(&parts)))
 }
 
-/// How the gateway prefers operations that match the same path: the lower first.
-pub(crate) fn rank(operation: &Operation) -> (Vec<u8>, bool) {
-    let kinds = operation.path.segments.iter().map(|s| match s {
-        Segment::Literal(_) => 0,
-        Segment::Parameter(_) => 1,
-        Segment::Greedy(_) => 2,
-    });
-    (kinds.collect(), operation.method == "ANY")
+/// Which of two operations that match the same path the gateway prefers: the lesser.
+pub(crate) fn preference(a: &Operation, b: &Operation) -> Ordering {
+    fn kinds(operation: &Operation) -> impl Iterator<Item = u8> {
+        operation.path.segments.iter().map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Parameter(_) => 1,
+            Segment::Greedy(_) => 2,
+        })
+    }
+    kinds(a).cmp(kinds(b)).then_with(|| (a.method == "ANY").cmp(&(b.method == "ANY")))
 }
 
 /// A request, as far as a decision looks at it. Headers and query are absent where the event does not carry them

@@ -39,26 +39,27 @@ pub struct Check {
     /// What was found, where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
-    /// What was compared with what, where the trail is a detailed one.
+    /// What was compared with what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<String>,
 }
 
-/// The checks of a decision, in order. The first that does not hold ends it.
+/// The checks of a decision, in order. The first that does not hold ends it. Kept for those who want to know, and pay for
+/// it; the default keeps none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Trail {
     checks: Vec<Check>,
     #[serde(skip)]
-    detailed: bool,
+    kept: bool,
     #[serde(skip)]
     compared: Option<String>,
 }
 
 impl Trail {
-    /// A trail that also says what was compared: for those who want to know, and pay for it.
-    pub fn detailed(detailed: bool) -> Self {
-        Self { detailed, ..Self::default() }
+    /// A trail whose checks are kept, or not.
+    pub fn kept(kept: bool) -> Self {
+        Self { kept, ..Self::default() }
     }
 
     /// The checks so far.
@@ -68,7 +69,7 @@ impl Trail {
 
     /// Says what the next check compares.
     fn compare(&mut self, what: impl FnOnce() -> String) {
-        if self.detailed {
+        if self.kept {
             self.compared = Some(what());
         }
     }
@@ -78,8 +79,10 @@ impl Trail {
     /// # Errors
     /// Hands the refusal on.
     pub fn note<T>(&mut self, name: &'static str, result: Result<T, Reason>) -> Result<T, Reason> {
-        let found = result.as_ref().err().map(|reason| reason.why.clone());
-        self.checks.push(Check { name, passed: result.is_ok(), found, compared: self.compared.take() });
+        if self.kept {
+            let found = result.as_ref().err().map(|reason| reason.why.clone());
+            self.checks.push(Check { name, passed: result.is_ok(), found, compared: self.compared.take() });
+        }
         result
     }
 
@@ -125,11 +128,11 @@ pub struct Rights {
 
 impl Rights {
     /// Who it is: the customer, or the client.
-    pub fn principal(&self) -> String {
+    pub fn principal(&self) -> &str {
         match (&self.customer_id, &self.client) {
-            (Some(customer), _) => customer.to_string(),
-            (None, Some((client, _))) => client.to_string(),
-            (None, None) => String::new(),
+            (Some(customer), _) => customer.as_str(),
+            (None, Some((client, _))) => client.as_str(),
+            (None, None) => "",
         }
     }
     /// The client.
@@ -453,8 +456,10 @@ pub fn establish_key(
     let key = trail.note("key known", facts.key.take().ok_or_else(|| invalid("unknown key")))?;
     trail.compare(|| format!("{}, of client {} for tenant {}", key.key_id, key.client_id, key.tenant));
     trail.check("key active", key.state == KeyLife::Active, || invalid("revoked key"))?;
-    let ends = key.expires_at.map_or("never".to_owned(), Timestamp::to_rfc3339);
-    trail.compare(|| format!("expires {ends}, now {}", deployment.now.to_rfc3339()));
+    trail.compare(|| {
+        let ends = key.expires_at.map_or("never".to_owned(), Timestamp::to_rfc3339);
+        format!("expires {ends}, now {}", deployment.now.to_rfc3339())
+    });
     trail.check("key in time", !key.expires_at.is_some_and(|t| t.has_passed(deployment.now)), || {
         invalid("expired key")
     })?;
@@ -603,7 +608,7 @@ fn establish_customer(token: &VerifiedToken, facts: Facts, trail: &mut Trail) ->
 /// Leave to call one operation with one request. Only [`authorize`] makes it.
 #[derive(Debug, Clone)]
 pub struct Access {
-    rights: Rights,
+    rights: Arc<Rights>,
 }
 
 impl Access {
@@ -618,8 +623,8 @@ impl Access {
 /// # Errors
 /// Why not.
 pub fn authorize(
-    rights: &Rights,
-    matched: &Matched<'_>,
+    rights: &Arc<Rights>,
+    matched: &Matched,
     request: &Request,
     trail: &mut Trail,
 ) -> Result<Access, Reason> {
@@ -657,7 +662,7 @@ pub fn authorize(
         trail.compare(|| format!("{} among {}", said(&request.at(source, parameters)), list(&rights.suppliers)));
         trail.note("supplier", check_supplier(&rights.suppliers, request.at(source, parameters)))?;
     }
-    Ok(Access { rights: rights.clone() })
+    Ok(Access { rights: Arc::clone(rights) })
 }
 
 /// Whether the rights cover an operation, for whatever of their own tenant, SKUs and suppliers, as far as the request at
@@ -810,22 +815,12 @@ pub fn check_supplier(granted: &[SupplierCode], sent: Found<'_>) -> Result<(), R
 pub struct Verdict {
     /// The leave to call, or why not.
     pub access: Result<Access, Reason>,
-    /// What a proven credential may do, if this request is refused to it.
-    pub refused_rights: Option<Rights>,
-    /// The checks that were made.
+    /// What the credential may do, if it was proven.
+    pub rights: Option<Arc<Rights>>,
+    /// The checks that were made, if they are kept.
     pub trail: Trail,
     /// The APIs that it was decided by.
     pub catalog: Arc<Catalog>,
-}
-
-impl Verdict {
     /// The operation that the request is for.
-    pub fn matched<'a>(&'a self, request: &Request) -> Option<Matched<'a>> {
-        self.catalog.find(&request.method, &request.path)
-    }
-
-    /// What the credential may do, if it was proven.
-    pub fn rights(&self) -> Option<&Rights> {
-        self.access.as_ref().ok().map(Access::rights).or(self.refused_rights.as_ref())
-    }
+    pub matched: Option<Matched>,
 }

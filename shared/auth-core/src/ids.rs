@@ -33,7 +33,7 @@ macro_rules! name {
             type Err = Malformed;
             fn from_str(text: &str) -> Result<Self, Malformed> {
                 let accepts: fn(char) -> bool = $accepts;
-                if text.is_empty() || text.chars().count() > $max || !text.chars().all(accepts) {
+                if text.is_empty() || (text.len() > $max && text.chars().count() > $max) || !text.chars().all(accepts) {
                     return Err(Malformed { what: $what, rule: $rule });
                 }
                 Ok(Self(text.into()))

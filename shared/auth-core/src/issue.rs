@@ -11,6 +11,7 @@ use crate::secret::Digest;
 use crate::time::Timestamp;
 use crate::token::{Claims, TokenUse, parse_scope};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a token request asks for, beside the grant type.
 #[derive(Debug, Clone, Copy, Default)]
@@ -180,7 +181,7 @@ fn plan(rights: &Rights, asked: Asked<'_>, catalog: &Catalog) -> Result<Plan, No
             ));
         }
     };
-    let assigned: Vec<&Api> = rights.apis().iter().filter_map(|name| catalog.apis.get(name)).collect();
+    let assigned: Vec<&Api> = rights.apis().iter().filter_map(|name| catalog.apis.get(name).map(Arc::as_ref)).collect();
     let apis: Vec<&Api> = match asked.resource {
         Some(resource) => {
             let named = assigned.iter().find(|api| api.audience == resource || api.name.as_str() == resource);
@@ -205,8 +206,8 @@ fn plan(rights: &Rights, asked: Asked<'_>, catalog: &Catalog) -> Result<Plan, No
     };
     let audience = details.narrow_audience(audience);
     Ok(Plan {
-        subject: rights.principal(),
-        client_id: rights.principal(),
+        subject: rights.principal().to_owned(),
+        client_id: rights.principal().to_owned(),
         audience,
         algorithm,
         lifetime_seconds,
@@ -232,8 +233,11 @@ pub fn plan_for_customer(
     login_ref: &str,
     catalog: &Catalog,
 ) -> Result<Plan, NotIssued> {
-    let apis: Vec<&Api> =
-        apis_of_tenant.iter().filter_map(|name| catalog.apis.get(name)).filter(|api| api.is_for_customers()).collect();
+    let apis: Vec<&Api> = apis_of_tenant
+        .iter()
+        .filter_map(|name| catalog.apis.get(name).map(Arc::as_ref))
+        .filter(|api| api.is_for_customers())
+        .collect();
     if apis.is_empty() {
         return Err(NotIssued::InvalidTarget("The tenant has no API for customers."));
     }

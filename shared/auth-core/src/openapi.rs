@@ -6,6 +6,7 @@
 use crate::api::{Mechanism, Operation, PathTemplate, Source, Subject};
 use crate::ids::{ApiName, Scope};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// A document that cannot be read; names the place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,7 @@ pub struct Document {
     /// `info.title`, slugged.
     pub name: ApiName,
     /// Each operation, and the API that it names by `x-countersign-api`, if it does.
-    pub operations: Vec<(Option<ApiName>, Operation)>,
+    pub operations: Vec<(Option<ApiName>, Arc<Operation>)>,
 }
 
 /// The methods of a path item, in the document's spelling and in HTTP's.
@@ -74,7 +75,8 @@ pub fn read(document: &Value) -> Result<Document, BadDocument> {
             let place = format!("{place}.{spelling}");
             let Some(operation) = operation.as_object() else { return bad(place, "an object is needed") };
             known_extensions(&place, operation)?;
-            operations.push(Reader { top, item, operation, place }.operation(method, &template)?);
+            let (api, operation) = Reader { top, item, operation, place }.operation(method, &template)?;
+            operations.push((api, Arc::new(operation)));
         }
     }
     if operations.is_empty() {

@@ -9,7 +9,7 @@
 //! What a pattern cannot hold (a tenant in a header, an SKU in the query, a supplier code) is part of the identity
 //! sources wherever answers are kept; an operation with such a limit is listed only if the request at hand meets it.
 
-use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, rank};
+use crate::api::{Api, Catalog, Found, Matched, Operation, Request, Source, preference};
 use crate::decision::{Rights, may_call};
 use crate::ids::{SkuPattern, glob};
 use serde::Serialize;
@@ -226,7 +226,7 @@ impl Facets {
 pub fn known_statements(
     rights: &Rights,
     catalog: &Catalog,
-    matched: &Matched<'_>,
+    matched: &Matched,
     request: &Request,
     (breadth, most_bytes): (Breadth, usize),
     stage: &str,
@@ -242,7 +242,7 @@ pub fn known_statements(
 pub fn routes(
     rights: &Rights,
     catalog: &Catalog,
-    matched: &Matched<'_>,
+    matched: &Matched,
     request: &Request,
     breadth: Breadth,
     most_patterns: usize,
@@ -254,7 +254,7 @@ pub fn routes(
 pub fn routes_of_one(
     rights: &Rights,
     catalog: &Catalog,
-    matched: &Matched<'_>,
+    matched: &Matched,
     request: &Request,
     breadth: Breadth,
     most_patterns: usize,
@@ -267,7 +267,7 @@ pub fn routes_of_one(
 struct List<'a> {
     rights: &'a Rights,
     catalog: &'a Catalog,
-    matched: &'a Matched<'a>,
+    matched: &'a Matched,
     request: &'a Request,
     breadth: Breadth,
     most_patterns: usize,
@@ -297,7 +297,7 @@ impl<'a> List<'a> {
     }
 
     /// The APIs behind the gateway.
-    fn apis(&self) -> impl Iterator<Item = &'a Api> {
+    fn apis(&self) -> impl Iterator<Item = &'a Arc<Api>> {
         let document = &self.matched.api.document;
         self.catalog.apis.values().filter(move |api| api.document == *document)
     }
@@ -344,7 +344,7 @@ impl<'a> List<'a> {
         let Self { rights, request, most_patterns, .. } = *self;
         // Whatever is listed, all operations behind the gateway may be trespassed.
         let operations: Vec<(&Api, &Operation)> =
-            self.apis().flat_map(|api| api.operations.iter().map(move |operation| (api, operation))).collect();
+            self.apis().flat_map(|api| api.operations.iter().map(move |o| (api.as_ref(), o.as_ref()))).collect();
         let mut near: Vec<Near<'_>> = Vec::with_capacity(operations.len());
         let mut patterns = 0;
         for (api, operation) in &operations {
@@ -461,7 +461,7 @@ fn is_safe(deny: &Route, not_concerned: &[&Operation], near: &[Near<'_>]) -> boo
 
 /// Whether the gateway prefers an operation to another where both match.
 fn beats(a: &Operation, b: &Operation) -> bool {
-    rank(a) < rank(b)
+    preference(a, b).is_lt()
 }
 
 /// The patterns of what lies deeper than a pattern should reach: each `*` also holding a slash.

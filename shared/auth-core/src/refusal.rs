@@ -1,6 +1,7 @@
 //! The catalogue of refusals: one table makes response bodies, gateway responses, audit reasons and the docs page.
 
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Every way in which a request is refused. Codes are negative, unique and never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -154,10 +155,10 @@ impl Reason {
     }
 
     /// What a caller is told: the catalogue's text, and the name of the scope that is missing.
-    pub fn description(&self) -> String {
+    pub fn description(&self) -> Cow<'static, str> {
         match &self.scope {
-            Some(scope) => format!("The credential lacks the scope {scope}."),
-            None => self.refusal.description().to_owned(),
+            Some(scope) => format!("The credential lacks the scope {scope}.").into(),
+            None => self.refusal.description().into(),
         }
     }
 }

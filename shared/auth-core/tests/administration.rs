@@ -48,7 +48,7 @@ fn catalog() -> Catalog {
     };
     let mut catalog = Catalog::default();
     for api in [api("orders", "jwt"), api("supplier", "api_key")] {
-        catalog.apis.insert(api.name.clone(), api);
+        catalog.apis.insert(api.name.clone(), api.into());
     }
     catalog.roles.insert("buyer".parse().unwrap(), vec!["orders:read".parse().unwrap()]);
     catalog

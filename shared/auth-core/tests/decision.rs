@@ -95,7 +95,7 @@ fn catalog(world: &Value) -> Catalog {
         operations: openapi::read(&document()).unwrap().operations.into_iter().map(|(_, o)| o).collect(),
     };
     Catalog {
-        apis: [(api.name.clone(), api)].into(),
+        apis: [(api.name.clone(), api.into())].into(),
         roles: serde_json::from_value(world["roles"].clone()).unwrap(),
         ..Catalog::default()
     }
@@ -135,9 +135,9 @@ fn expected() -> Expected<'static> {
 fn outcome(world: &Value, rights: impl FnOnce(&Catalog, &mut Trail) -> Result<Rights, Reason>) -> i32 {
     let catalog = catalog(world);
     let request = request(world);
-    let trail = &mut Trail::default();
+    let trail = &mut Trail::kept(true);
     let matched = catalog.find(&request.method, &request.path).unwrap();
-    let result = rights(&catalog, trail).and_then(|rights| authorize(&rights, &matched, &request, trail));
+    let result = rights(&catalog, trail).and_then(|rights| authorize(&rights.into(), &matched, &request, trail));
     let last = trail.checks().last().unwrap();
     assert_eq!(last.passed, result.is_ok(), "the trail ends where the decision ends");
     match result {
@@ -153,7 +153,14 @@ fn by_token(world: &Value) -> i32 {
     outcome(world, |catalog, trail| {
         let UnverifiedToken::Issued(token) = UnverifiedToken::parse(&token)? else { panic!("not issued") };
         let token = trail.note("signature and claims", token.verify(keyring(), &expected()))?;
-        establish_token(token, facts(world), catalog, deployment(), catalog.apis.values().next(), trail)
+        establish_token(
+            token,
+            facts(world),
+            catalog,
+            deployment(),
+            catalog.apis.values().next().map(AsRef::as_ref),
+            trail,
+        )
     })
 }
 

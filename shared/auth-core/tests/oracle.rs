@@ -252,11 +252,11 @@ fn catalog(asked: Asked) -> Catalog {
         url: None,
         document: "d".into(),
         token,
-        operations: vec![operation],
+        operations: vec![operation.into()],
     };
     let role = |name: &str, scope: &str| (name.parse().unwrap(), vec![scope.parse().unwrap()]);
     Catalog {
-        apis: [(name, api)].into(),
+        apis: [(name, api.into())].into(),
         roles: [role("may", "a:b"), role("may-not", "other:c")].into(),
         ..Catalog::default()
     }
@@ -292,10 +292,10 @@ fn decided(house: &House, who: Who, facts: Facts, catalog: &Catalog, records: Re
                 *of == who && *environment == records.of_this_environment
             };
             let token = house.tokens.iter().find(is_it).unwrap().2.clone();
-            establish_token(token, facts, catalog, deployment, Some(matched.api), trail)
+            establish_token(token, facts, catalog, deployment, Some(&matched.api), trail)
         }
     };
-    match rights.and_then(|rights| authorize(&rights, &matched, &request, trail)) {
+    match rights.and_then(|rights| authorize(&rights.into(), &matched, &request, trail)) {
         Ok(_) => Outcome::Allowed,
         Err(reason) if reason.is_unauthorized() => Outcome::Unknown,
         Err(_) => Outcome::Forbidden,

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 const STAGE: &str = "arn:aws:execute-api:eu-west-1:1:a/s";
 /// More bytes than any policy here has.
 const MANY: usize = 100_000;
+use std::sync::Arc;
 use std::sync::OnceLock;
 
 const SEGMENTS: [&str; 8] = ["a", "b", "{x}", "{t}", "{s}", "{g+}", "acme", "AB1"];
@@ -94,11 +95,11 @@ fn operation(method: usize, segments: &[usize], scope: usize) -> Option<Operatio
 type Made = (usize, Vec<usize>, usize);
 
 fn catalog(made: Vec<Made>) -> Catalog {
-    let mut operations: Vec<Operation> = Vec::new();
+    let mut operations: Vec<Arc<Operation>> = Vec::new();
     for operation in made.into_iter().filter_map(|(method, segments, scope)| operation(method, &segments, scope)) {
         let shape = |o: &Operation| (o.method.clone(), o.path.fill(|_| "{}".into()));
         if !operations.iter().any(|other| shape(other) == shape(&operation)) {
-            operations.push(operation);
+            operations.push(operation.into());
         }
     }
     // Two APIs of one document; both are assigned to the client.
@@ -111,19 +112,19 @@ fn catalog(made: Vec<Made>) -> Catalog {
         let token = TokenSettings { alg: Algorithm::EdDSA, ..TokenSettings::default() };
         (
             name.clone(),
-            Api { audience: name.to_string(), url: None, name, document: "document".into(), token, operations },
+            Api { audience: name.to_string(), url: None, name, document: "document".into(), token, operations }.into(),
         )
     });
     Catalog { apis: apis.collect(), ..Catalog::default() }
 }
 
-fn rights(skus: &[&str], details: Value, catalog: &Catalog) -> Rights {
+fn rights(skus: &[&str], details: Value, catalog: &Catalog) -> Arc<Rights> {
     let details = if details == json!([]) { json!({}) } else { json!({"authorization_details": details}) };
     rights_of(&json!({"grant": {"skus": skus}, "claims": details}), Algorithm::EdDSA, catalog)
 }
 
 /// The same at another tenant.
-fn rights_at(tenant: &str, skus: &[&str], details: Value, catalog: &Catalog) -> Rights {
+fn rights_at(tenant: &str, skus: &[&str], details: Value, catalog: &Catalog) -> Arc<Rights> {
     let mut claims = json!({"tenant": tenant});
     if details != json!([]) {
         claims["authorization_details"] = details;
@@ -134,7 +135,7 @@ fn rights_at(tenant: &str, skus: &[&str], details: Value, catalog: &Catalog) -> 
 }
 
 /// The rights of a token, where records and claims are the usual ones but for what is `other`.
-fn rights_of(other: &Value, algorithm: Algorithm, catalog: &Catalog) -> Rights {
+fn rights_of(other: &Value, algorithm: Algorithm, catalog: &Catalog) -> Arc<Rights> {
     let with = |name: &str, mut usual: Value| {
         let members = other[name].as_object().into_iter().flatten();
         usual.as_object_mut().unwrap().extend(members.map(|(name, value)| (name.clone(), value.clone())));
@@ -160,7 +161,7 @@ fn rights_of(other: &Value, algorithm: Algorithm, catalog: &Catalog) -> Rights {
     let now = Timestamp(0);
     let token = token.verify(keyring(), &Expected { issuer: "i", leeway_seconds: 0, now }).unwrap();
     let deployment = Deployment { environment: Environment::Test, now };
-    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap()
+    establish_token(token, facts, catalog, deployment, None, &mut Trail::default()).unwrap().into()
 }
 
 /// A request for one of the operations that were made up, or for a path that is a little longer.
@@ -187,7 +188,7 @@ fn allows(routes: &Routes, request: &Request) -> bool {
     hit(&routes.allow) && !hit(&routes.deny)
 }
 
-fn fresh(rights: &Rights, catalog: &Catalog, request: &Request) -> Option<bool> {
+fn fresh(rights: &Arc<Rights>, catalog: &Catalog, request: &Request) -> Option<bool> {
     let matched = catalog.find(&request.method, &request.path)?;
     Some(authorize(rights, &matched, request, &mut Trail::default()).is_ok())
 }
@@ -329,6 +330,7 @@ fn a_list_that_was_made_for_others_is_not_handed_out() {
         }
     };
     let api = |name: &str, operations: Vec<Operation>| {
+        let operations = operations.into_iter().map(Arc::new).collect();
         let token = TokenSettings { alg: Algorithm::EdDSA, ..TokenSettings::default() };
         let document = "document".to_owned();
         Api { audience: name.into(), url: None, name: name.parse().unwrap(), document, token, operations }
@@ -348,7 +350,7 @@ fn a_list_that_was_made_for_others_is_not_handed_out() {
         ),
         api("other", vec![operation("/other", "granted:yes", partner, None)]),
     ];
-    let catalog = Catalog { apis: apis.map(|api| (api.name.clone(), api)).into(), ..Catalog::default() };
+    let catalog = Catalog { apis: apis.map(|api| (api.name.clone(), api.into())).into(), ..Catalog::default() };
     let usual = json!({"grant": {"suppliers": ["S1"], "skus": ["AB*"]}});
     let globex = json!({"client": {"tenant": "globex"}, "grant": {"tenant": "globex", "suppliers": ["S1"],
         "skus": ["AB*"]}, "tenant": {"id": "globex"}, "claims": {"tenant": "globex"}});

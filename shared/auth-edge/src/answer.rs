@@ -4,13 +4,16 @@ use crate::arn::MethodArn;
 use crate::event::{AuthorizerEvent, GRAPHQL_PATH, Shape};
 use auth_core::api::{Matched, Operation};
 use auth_core::decision::{Access, Rights, Verdict, may_call};
+use auth_core::ids::{ClientId, CustomerId, Jti, TenantId, UserLogin};
 use auth_core::policy::{Breadth, Statement, Statements, known_statements};
 use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::{base64url, fingerprint};
 use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
-use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
+use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _, Serializer};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// A policy of more bytes is made anew for the requested API alone; and one of more than the most, for the requested
@@ -33,8 +36,16 @@ pub enum Answer {
 pub enum Reply {
     /// What REST, WebSocket, and some HTTP APIs take.
     Policy(PolicyReply),
-    /// What others take.
-    Other(Value),
+    /// What an HTTP API takes that wants no policy.
+    #[serde(rename_all = "camelCase")]
+    Simple {
+        /// Whether the request goes on.
+        is_authorized: bool,
+        /// What a backend is told.
+        context: Context,
+    },
+    /// What AppSync takes.
+    GraphQl(Value),
 }
 
 impl Reply {
@@ -50,26 +61,26 @@ impl Reply {
 pub struct PolicyReply {
     principal_id: String,
     policy_document: Policy,
-    context: Map<String, Value>,
+    context: Context,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage_identifier_key: Option<String>,
 }
 
 /// Writes the answer.
 pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiResponse) -> Answer {
-    let Some(arn) = &event.arn else { return Answer::Json(Reply::Other(graphql(event, verdict))) };
+    let Some(arn) = &event.arn else { return Answer::Json(Reply::GraphQl(graphql(event, verdict))) };
     let refused = verdict.access.as_ref().err();
     let is_http = matches!(event.shape, Shape::Http1 | Shape::Http2);
     if refused.is_some_and(Reason::is_unauthorized) && !is_http {
         return Answer::Unauthorized;
     }
-    let context = context(verdict);
+    let context = Context::of(verdict);
     if event.shape == Shape::Http2 && http_api == HttpApiResponse::Simple {
-        return Answer::Json(Reply::Other(json!({"isAuthorized": verdict.access.is_ok(), "context": context})));
+        return Answer::Json(Reply::Simple { is_authorized: verdict.access.is_ok(), context });
     }
-    let rights = verdict.rights();
-    let policy = match (rights, verdict.matched(&event.request)) {
-        (Some(rights), Some(matched)) => policy(arn, event, verdict, rights, &matched),
+    let rights = verdict.rights.as_deref();
+    let policy = match (rights, &verdict.matched) {
+        (Some(rights), Some(matched)) => policy(arn, event, verdict, rights, matched),
         (Some(_), None) => Policy::new(arn, Arc::default(), false),
         (None, _) => Policy::nothing(arn),
     };
@@ -77,7 +88,7 @@ pub fn answer(event: &AuthorizerEvent, verdict: &Verdict, http_api: HttpApiRespo
     let is_rest = matches!(event.shape, Shape::RestToken | Shape::RestRequest);
     let metered = verdict.access.as_ref().ok().map(Access::rights).filter(|rights| is_rest && rights.rate().is_some());
     Answer::Json(Reply::Policy(PolicyReply {
-        principal_id: principal.unwrap_or_else(|| "unknown".into()),
+        principal_id: principal.unwrap_or("unknown").to_owned(),
         policy_document: policy,
         context,
         usage_identifier_key: metered.and_then(Rights::client_id).map(|client| usage_key(client.as_str())),
@@ -156,11 +167,12 @@ impl Policy {
 /// those with null that the credential may not have. Nothing is kept: what was revoked counts on the next request.
 fn graphql(event: &AuthorizerEvent, verdict: &Verdict) -> Value {
     let text = |value: Value| if value.is_string() { value } else { value.to_string().into() };
-    let context: Map<String, Value> = context(verdict).into_iter().map(|(name, value)| (name, text(value))).collect();
-    let (access, matched) = (verdict.access.as_ref(), verdict.matched(&event.request));
+    let context: Map<String, Value> =
+        members(&Context::of(verdict)).into_iter().map(|(name, value)| (name, text(value))).collect();
+    let (access, matched) = (verdict.access.as_ref(), &verdict.matched);
     let denied: Vec<String> = match (access, matched) {
         (Ok(access), Some(Matched { api, .. })) => {
-            let is_denied = |operation: &&Operation| !may_call(access.rights(), api, operation, &event.request);
+            let is_denied = |operation: &&Arc<Operation>| !may_call(access.rights(), api, operation, &event.request);
             api.operations.iter().filter(is_denied).filter_map(|o| field(&o.path.to_string())).collect()
         }
         _ => Vec::new(),
@@ -174,13 +186,7 @@ fn field(path: &str) -> Option<String> {
     (!field.contains('/')).then(|| format!("{kind}.{field}"))
 }
 
-fn policy(
-    arn: &MethodArn,
-    event: &AuthorizerEvent,
-    verdict: &Verdict,
-    rights: &Rights,
-    matched: &Matched<'_>,
-) -> Policy {
+fn policy(arn: &MethodArn, event: &AuthorizerEvent, verdict: &Verdict, rights: &Rights, matched: &Matched) -> Policy {
     let allowed = verdict.access.is_ok();
     for (breadth, most_bytes) in [(Breadth::Gateway, MANY_BYTES), (Breadth::Api, MOST_BYTES)] {
         let (catalog, request) = (&verdict.catalog, &event.request);
@@ -196,53 +202,119 @@ fn policy(
     Policy::new(arn, Arc::default(), allowed)
 }
 
-/// The context: flat. `code`, `error` and `reason` hold nothing that a gateway template, which does not escape, would
-/// stumble over; templates should use no other member.
-fn context(verdict: &Verdict) -> Map<String, Value> {
-    let refused = verdict.access.as_ref().err();
-    let known = verdict.rights().filter(|_| !refused.is_some_and(Reason::is_unauthorized));
-    let mut context = known.map(rights_context).unwrap_or_default();
-    // On an allowed answer they are for a later request that the cached policy does not allow.
-    let (refusal, reason) = match refused {
-        Some(reason) => (reason.refusal, reason.description()),
-        None => (Refusal::EndpointNotAssigned, Refusal::EndpointNotAssigned.description().to_owned()),
-    };
-    context.insert("code".into(), refusal.code().into());
-    context.insert("error".into(), refusal.error().into());
-    context.insert("reason".into(), template_safe(&reason).into());
-    context
+/// The context: flat texts and numbers. `code`, `error` and `reason` hold nothing that a gateway template, which does not
+/// escape, would stumble over; templates should use no other member.
+#[derive(Debug)]
+pub struct Context {
+    rights: Option<Arc<Rights>>,
+    refusal: Refusal,
+    reason: Cow<'static, str>,
+}
+
+impl Context {
+    fn of(verdict: &Verdict) -> Self {
+        let refused = verdict.access.as_ref().err();
+        let rights = verdict.rights.as_ref().filter(|_| !refused.is_some_and(Reason::is_unauthorized)).cloned();
+        // On an allowed answer they are for a later request that the cached policy does not allow.
+        let (refusal, reason) = match refused {
+            Some(reason) => (reason.refusal, reason.description()),
+            None => (Refusal::EndpointNotAssigned, Refusal::EndpointNotAssigned.description().into()),
+        };
+        Self { rights, refusal, reason: template_safe(reason) }
+    }
+}
+
+impl Serialize for Context {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut context = serializer.serialize_map(None)?;
+        if let Some(rights) = &self.rights {
+            write_rights(rights, &mut context)?;
+        }
+        context.serialize_entry("code", &self.refusal.code())?;
+        context.serialize_entry("error", self.refusal.error())?;
+        context.serialize_entry("reason", &self.reason)?;
+        context.end()
+    }
 }
 
 /// What a backend is told of its caller: flat texts and numbers.
 pub fn rights_context(rights: &Rights) -> Map<String, Value> {
-    let mut context = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            context.insert(name.to_owned(), value);
+    struct Told<'a>(&'a Rights);
+    impl Serialize for Told<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut context = serializer.serialize_map(None)?;
+            write_rights(self.0, &mut context)?;
+            context.end()
         }
-    };
-    fn join<'a>(words: impl Iterator<Item = &'a str>) -> Option<Value> {
-        Some(words.collect::<Vec<_>>().join(" ").into())
     }
-    put("principalId", Some(rights.principal().into()));
-    put("client_id", rights.client_id().map(|v| v.as_str().into()));
-    put("tenant", rights.tenant().map(|v| v.as_str().into()));
-    put("scope", join(rights.scopes().iter().map(|v| v.as_str())));
-    put("roles", join(rights.roles().iter().map(|v| v.as_str())));
-    put("suppliers", join(rights.suppliers().iter().map(|v| v.as_str())));
-    put("skus", join(rights.shown_skus().iter().map(|v| v.as_str())));
+    members(&Told(rights))
+}
+
+fn write_rights<M: SerializeMap>(rights: &Rights, context: &mut M) -> Result<(), M::Error> {
+    context.serialize_entry("principalId", rights.principal())?;
+    context.serialize_entry("scope", &Words(rights.scopes()))?;
+    context.serialize_entry("roles", &Words(rights.roles()))?;
+    context.serialize_entry("suppliers", &Words(rights.suppliers()))?;
+    context.serialize_entry("skus", &Words(&*rights.shown_skus()))?;
+    context.serialize_entry("environment", rights.environment().as_str())?;
     // Base64url: a gateway stumbles over JSON inside of a context that it keeps.
     let details = Some(rights.details()).filter(|details| !details.is_empty());
-    put("authorization_details", details.map(|d| base64url(d.to_text().as_bytes()).into()));
-    put("customer_id", rights.customer_id().map(|v| v.as_str().into()));
-    put("user_login", rights.user_login().map(|v| v.as_str().into()));
-    put("jti", rights.jti().map(|v| v.as_str().into()));
-    put("exp", rights.expires_at().map(|v| v.0.into()));
-    put("environment", Some(rights.environment().as_str().into()));
-    context
+    let details = details.map(|details| base64url(details.to_text().as_bytes()));
+    for (name, text) in [
+        ("client_id", rights.client_id().map(ClientId::as_str)),
+        ("tenant", rights.tenant().map(TenantId::as_str)),
+        ("authorization_details", details.as_deref()),
+        ("customer_id", rights.customer_id().map(CustomerId::as_str)),
+        ("user_login", rights.user_login().map(UserLogin::as_str)),
+        ("jti", rights.jti().map(Jti::as_str)),
+    ] {
+        if let Some(text) = text {
+            context.serialize_entry(name, text)?;
+        }
+    }
+    match rights.expires_at() {
+        Some(time) => context.serialize_entry("exp", &time.0),
+        None => Ok(()),
+    }
+}
+
+/// Words, divided by spaces.
+struct Words<T>(T);
+
+impl<'a, T, W> Serialize for Words<&'a T>
+where
+    T: ?Sized,
+    &'a T: IntoIterator<Item = &'a W>,
+    W: fmt::Display + 'a,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'a, T, W> fmt::Display for Words<&'a T>
+where
+    T: ?Sized,
+    &'a T: IntoIterator<Item = &'a W>,
+    W: fmt::Display + 'a,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.into_iter().enumerate().try_for_each(|(index, word)| match index {
+            0 => word.fmt(f),
+            _ => write!(f, " {word}"),
+        })
+    }
+}
+
+fn members(flat: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(flat) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
 }
 
 /// Text without what a template that substitutes without escaping would break on.
-fn template_safe(text: &str) -> String {
-    text.chars().filter(|c| !matches!(c, '"' | '\\' | '$') && !c.is_control()).collect()
+fn template_safe(text: Cow<'static, str>) -> Cow<'static, str> {
+    let breaks = |c: char| matches!(c, '"' | '\\' | '$') || c.is_control();
+    if text.contains(breaks) { text.replace(breaks, "").into() } else { text }
 }

@@ -61,8 +61,8 @@ impl AuthorizerContext {
     /// # Errors
     /// [`Refusal::TenantNotGranted`], [`Refusal::WrongSubject`], [`Refusal::SkuNotGranted`],
     /// [`Refusal::SupplierMismatch`].
-    pub fn check(&self, matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
-        let operation = matched.operation;
+    pub fn check(&self, matched: &Matched, request: &Request) -> Result<(), Reason> {
+        let operation = &matched.operation;
         let own = self.text("tenant");
         let above_tenants = matches!(operation.subject, Subject::Internal | Subject::Administrator);
         if !above_tenants && own.is_empty() {
@@ -87,7 +87,7 @@ impl AuthorizerContext {
             Some(value) => value.as_str().and_then(details_of),
         };
         let granted: Vec<SkuPattern> = words(self.text("skus"));
-        let Some(skus) = details.and_then(|details| details.skus(&granted, matched.api, operation)) else {
+        let Some(skus) = details.and_then(|details| details.skus(&granted, &matched.api, operation)) else {
             return Err(Reason::new(Refusal::InsufficientScope, "authorization_details are not for the operation"));
         };
         if let Some(source) = &matched.operation.sku {
@@ -105,7 +105,7 @@ impl AuthorizerContext {
 ///
 /// # Errors
 /// [`Refusal::InvalidRequest`], with status 415.
-pub fn check_media_type(matched: &Matched<'_>, request: &Request) -> Result<(), Reason> {
+pub fn check_media_type(matched: &Matched, request: &Request) -> Result<(), Reason> {
     let plain = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let allowed = &matched.operation.media_types;
     let sent = match request.header("content-type") {
@@ -226,7 +226,7 @@ mod tests {
             let headers = suppliers.iter().map(|s| ("x-supplier".to_owned(), (*s).to_owned())).collect();
             let request = Request { method: "GET".into(), path: (*path).into(), headers: Some(headers), query: None };
             let found = api.operations.iter().find_map(|o| Some((o, o.path.matches(path)?))).unwrap();
-            let matched = Matched { api: &api, operation: found.0, parameters: found.1 };
+            let matched = Matched { api: api.clone().into(), operation: found.0.clone(), parameters: found.1 };
             let got = context(changes).check(&matched, &request).map_or_else(|reason| reason.refusal.code(), |()| 0);
             assert_eq!(got, *want, "{sentence}");
         }

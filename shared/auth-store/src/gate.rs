@@ -41,13 +41,28 @@ pub struct Gate {
     pub client_requests: Option<Allowance>,
     /// How often an address may do either.
     pub address_requests: Option<Allowance>,
-    /// Whether trails say what was compared.
-    pub detailed: bool,
+    /// Whether verdicts come with the checks that were made.
+    pub explains: bool,
     /// Whether the use of tokens and keys is noted. Not by one who only wants to know what would be decided.
     pub notes_use: bool,
     /// Keys that clients and issuers publish.
     pub remote: Remote,
 }
+
+/// The APIs that a request is decided by, and the operation that it is for.
+struct Place {
+    catalog: Arc<Catalog>,
+    matched: Option<Matched>,
+}
+
+impl Place {
+    fn of(request: &Request, catalog: Arc<Catalog>) -> Self {
+        Self { matched: catalog.find(&request.method, &request.path), catalog }
+    }
+}
+
+/// What the holder of a credential may do, and the place of the request, if it was looked for.
+type Holder = (Result<Rights, Reason>, Option<Place>);
 
 impl Gate {
     /// A gate as the settings have it.
@@ -64,7 +79,7 @@ impl Gate {
             clock_leeway_seconds: settings.clock_leeway_seconds,
             client_requests: Allowance::a_minute(settings.token_requests_per_minute),
             address_requests: Allowance::a_minute(settings.address_requests_per_minute),
-            detailed: settings.log_level == LogLevel::Debug,
+            explains: settings.log_level == LogLevel::Debug,
             notes_use: true,
             remote: Remote::new(Reach::Public),
         }
@@ -96,14 +111,14 @@ impl Gate {
         now: Timestamp,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
-        let mut trail = Trail::detailed(self.detailed);
-        let rights = match trail.note("token there", token) {
+        let mut trail = Trail::kept(self.explains);
+        let holder = match trail.note("token there", token) {
             Ok(text) => self.token_holder(request, text, now, &mut trail, line).await?,
-            Err(reason) => Err(reason),
+            Err(reason) => (Err(reason), None),
         };
-        let verdict = self.finish(request, rights, trail, line).await?;
+        let verdict = self.finish(request, holder, trail, line).await?;
         if let (Ok(access), true) = (&verdict.access, self.notes_use) {
-            self.note_use(request, &verdict, access.rights(), now).await?;
+            self.note_use(&verdict, access.rights(), now).await?;
         }
         Ok(verdict)
     }
@@ -119,15 +134,15 @@ impl Gate {
         now: Timestamp,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
-        let mut trail = Trail::detailed(self.detailed);
+        let mut trail = Trail::kept(self.explains);
         let invalid = |_| Reason::new(Refusal::InvalidApiKey, "not the shape of an API key");
         let key = trail.note("key there", key);
         let key = key.and_then(|text| trail.note("key in shape", text.parse::<UnverifiedApiKey>().map_err(invalid)));
-        let rights = match &key {
+        let holder = match &key {
             Ok(key) => self.key_holder(request, key, now, &mut trail, line).await?,
-            Err(reason) => Err(reason.clone()),
+            Err(reason) => (Err(reason.clone()), None),
         };
-        let verdict = self.finish(request, rights, trail, line).await?;
+        let verdict = self.finish(request, holder, trail, line).await?;
         let id = verdict.access.as_ref().ok().and_then(|access| access.rights().key_id());
         if let (Some(id), Ok(key), true) = (id, &key, self.notes_use) {
             self.note_key(key, id, now).await?;
@@ -150,7 +165,7 @@ impl Gate {
             Ok(key) => key,
             Err(reason) => return Ok(Err(reason)),
         };
-        self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await
+        Ok(self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await?.0)
     }
 
     /// Proves what a subject token is worth (RFC 8693 section 2.1): an API key, or a JWT that its client signed; whatever
@@ -166,12 +181,12 @@ impl Gate {
     ) -> Result<Result<(Rights, Option<Digest>), Reason>, Fault> {
         if let Ok(key) = token.parse::<UnverifiedApiKey>() {
             let digest = key.digest(&self.keyring.get(now).await?.pepper);
-            let rights = self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await?;
+            let (rights, _) = self.key_holder(&nothing(), &key, now, &mut Trail::default(), line).await?;
             return Ok(rights.map(|rights| (rights, Some(digest))));
         }
         let trail = &mut Trail::default();
         let rights = match UnverifiedToken::parse(token) {
-            Ok(UnverifiedToken::SelfSigned(token)) => self.self_signed(&nothing(), token, now, trail, line).await?,
+            Ok(UnverifiedToken::SelfSigned(token)) => self.self_signed(&nothing(), token, now, trail, line).await?.0,
             Ok(UnverifiedToken::Issued(_)) => {
                 Err(Reason::new(Refusal::InvalidToken, "a token of ours is exchanged for no other"))
             }
@@ -196,7 +211,7 @@ impl Gate {
         now: Timestamp,
         trail: &mut Trail,
         line: &mut AuditLine,
-    ) -> Result<Result<Rights, Reason>, Fault> {
+    ) -> Result<Holder, Fault> {
         let token = match self.keyring.proven(text, &self.issuer, now) {
             Some(token) => trail.note("token in shape", Ok(token)),
             None => match trail.note("token in shape", UnverifiedToken::parse(text)) {
@@ -204,13 +219,13 @@ impl Gate {
                 Ok(UnverifiedToken::SelfSigned(token)) => {
                     return self.self_signed(request, token, now, trail, line).await;
                 }
-                Err(reason) => return Ok(Err(reason)),
+                Err(reason) => return Ok((Err(reason), None)),
             },
         };
         let token = token.and_then(|token| token.in_time(&self.expected(now)));
         let token = match trail.note("signature and claims", token) {
             Ok(token) => token,
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) => return Ok((Err(reason), None)),
         };
         line.client_id = token.client_id().map(|name| name.as_str().to_owned());
         line.tenant = token.tenant().map(|name| name.as_str().to_owned());
@@ -219,7 +234,7 @@ impl Gate {
         // A process that does not know the APIs yet asks for whatever may count; it reads them in the next trip.
         let is_idle = |catalog: &Catalog| {
             let matched = catalog.find(&request.method, &request.path);
-            matched.is_some_and(|m: Matched<'_>| m.api.token.idle_seconds.is_some())
+            matched.is_some_and(|m: Matched| m.api.token.idle_seconds.is_some())
         };
         let known = self.store.known_catalog();
         let last_seen = known.is_none_or(|(_, catalog)| catalog.knows_idle_lives() && is_idle(&catalog));
@@ -233,9 +248,10 @@ impl Gate {
             ..Wanted::default()
         };
         let fetched = self.store.fetch(wanted, now).await?;
-        let catalog = self.store.catalog_for(&fetched).await?;
-        let api = catalog.find(&request.method, &request.path).map(|m| m.api);
-        Ok(establish_token(token, fetched.facts, &catalog, self.deployment(now), api, trail))
+        let place = Place::of(request, self.store.catalog_for(&fetched).await?);
+        let api = place.matched.as_ref().map(|m| m.api.as_ref());
+        let rights = establish_token(token, fetched.facts, &place.catalog, self.deployment(now), api, trail);
+        Ok((rights, Some(place)))
     }
 
     async fn self_signed(
@@ -245,7 +261,7 @@ impl Gate {
         now: Timestamp,
         trail: &mut Trail,
         line: &mut AuditLine,
-    ) -> Result<Result<Rights, Reason>, Fault> {
+    ) -> Result<Holder, Fault> {
         let client_id = token.unverified_client_id().clone();
         let catalog = self.store.catalog().await?;
         let hint = own_tenant(&client_id);
@@ -255,18 +271,17 @@ impl Gate {
             .or_else(|| self.store.binding(&hint).map(|(_, tenant)| tenant))
             .or_else(|| requested_tenant(&catalog, request));
         let mut fetched = self.fetch_client(&client_id, tenant.as_ref(), now).await?;
-        let catalog = self.store.catalog_for(&fetched).await?;
+        let place = Place::of(request, self.store.catalog_for(&fetched).await?);
         let keyring = self.keyring.get(now).await?;
-        let matched = catalog.find(&request.method, &request.path);
         let audiences: Vec<&str> =
-            matched.iter().map(|m| m.api.audience.as_str()).chain([self.issuer.as_str()]).collect();
+            place.matched.iter().map(|m| m.api.audience.as_str()).chain([self.issuer.as_str()]).collect();
         let client = fetched.facts.client.as_deref();
         line.client_id = client.map(|c| c.client_id.as_str().to_owned());
         let proven =
             token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;
         let token = match trail.note("signature and claims", proven) {
             Ok(token) => token,
-            Err(reason) => return Ok(Err(reason)),
+            Err(reason) => return Ok((Err(reason), None)),
         };
         // The tenant of a single_tenant client is known from its record, and from then on without asking.
         let single = client.filter(|c| c.kind == ClientKind::SingleTenant);
@@ -280,7 +295,8 @@ impl Gate {
         }
         line.tenant = tenant.as_ref().map(|name| name.as_str().to_owned());
         let deployment = self.deployment(now);
-        Ok(establish_self_signed(&token, tenant.as_ref(), fetched.facts, &catalog, deployment, trail))
+        let rights = establish_self_signed(&token, tenant.as_ref(), fetched.facts, &place.catalog, deployment, trail);
+        Ok((rights, Some(place)))
     }
 
     async fn fetch_client(
@@ -299,7 +315,7 @@ impl Gate {
         now: Timestamp,
         trail: &mut Trail,
         line: &mut AuditLine,
-    ) -> Result<Result<Rights, Reason>, Fault> {
+    ) -> Result<Holder, Fault> {
         let digest = key.digest(&self.keyring.get(now).await?.pepper);
         let hint = format!("key {}", digest.as_str());
         let mut bound = self.store.binding(&hint);
@@ -324,14 +340,13 @@ impl Gate {
             }
             bound = owner;
         }
-        let catalog = self.store.catalog_for(&fetched).await?;
+        let place = Place::of(request, self.store.catalog_for(&fetched).await?);
         if let Some(key) = &fetched.facts.key {
             line.key_id = Some(key.key_id.as_str().to_owned());
             line.client_id = Some(key.client_id.as_str().to_owned());
             line.tenant = Some(key.tenant.as_str().to_owned());
         }
-        let matched = catalog.find(&request.method, &request.path);
-        let requested = matched.as_ref().map_or(Found::Unseen, |m| match m.operation.tenant {
+        let requested = place.matched.as_ref().map_or(Found::Unseen, |m| match m.operation.tenant {
             auth_core::api::Source::Token => Found::Unseen,
             ref source => match request.at(source, &m.parameters) {
                 // Out of this authorizer's sight is not where the document says it stands.
@@ -340,23 +355,21 @@ impl Gate {
             },
         });
         let deployment = self.deployment(now);
-        Ok(establish_key(fetched.facts, &catalog, deployment, &requested, trail))
+        let rights = establish_key(fetched.facts, &place.catalog, deployment, &requested, trail);
+        Ok((rights, Some(place)))
     }
 
     async fn finish(
         &self,
         request: &Request,
-        rights: Result<Rights, Reason>,
+        (rights, place): Holder,
         mut trail: Trail,
         line: &mut AuditLine,
     ) -> Result<Verdict, Fault> {
         // Of a credential that is none, nothing need be asked of the table.
-        let catalog = match (&rights, self.store.known_catalog()) {
-            (_, Some((_, catalog))) => catalog,
-            (Err(_), None) => Arc::default(),
-            (Ok(_), None) => self.store.catalog().await?,
-        };
-        let matched = catalog.find(&request.method, &request.path);
+        let known = || self.store.known_catalog().map(|(_, catalog)| catalog).unwrap_or_default();
+        let Place { catalog, matched } = place.unwrap_or_else(|| Place::of(request, known()));
+        let rights = rights.map(Arc::new);
         line.method = Some(auth_core::audit::cut(&request.method));
         if let Some(matched) = &matched {
             line.api = Some(matched.api.name.as_str().to_owned());
@@ -378,23 +391,15 @@ impl Gate {
             Err(reason) => line.refused(reason),
             Ok(_) => line.outcome = auth_core::audit::Outcome::Allowed,
         }
-        drop(matched);
-        let refused_rights = rights.ok().filter(|_| access.is_err());
-        Ok(Verdict { access, refused_rights, trail, catalog })
+        Ok(Verdict { access, rights: rights.ok(), trail, catalog, matched })
     }
 
     /// Notes the use of a token on an API with an idle life, at most once in a tenth of it.
-    async fn note_use(
-        &self,
-        request: &Request,
-        verdict: &Verdict,
-        rights: &Rights,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
+    async fn note_use(&self, verdict: &Verdict, rights: &Rights, now: Timestamp) -> Result<(), Fault> {
         if !verdict.catalog.knows_idle_lives() {
             return Ok(());
         }
-        let idle = verdict.matched(request).and_then(|m| m.api.token.idle_seconds);
+        let idle = verdict.matched.as_ref().and_then(|m| m.api.token.idle_seconds);
         let Some(idle) = idle else { return Ok(()) };
         let (Some(jti), Some(until)) = (rights.jti(), rights.expires_at()) else { return Ok(()) };
         match rights.last_seen() {

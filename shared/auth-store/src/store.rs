@@ -315,7 +315,7 @@ impl Store {
             match item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
                 Some(sk) if sk.starts_with("API#") => {
                     let api: Api = parse(item)?;
-                    catalog.apis.insert(api.name.clone(), api);
+                    catalog.apis.insert(api.name.clone(), Arc::new(api));
                 }
                 Some(sk) if sk.starts_with("ROLE#") => {
                     let role: Role = parse(item)?;

@@ -8,6 +8,7 @@ use crate::openapi;
 use crate::policy::operations_meet;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Two APIs must not be for the same requests, nor for the same audience.
 ///
@@ -103,9 +104,12 @@ pub fn import(asked: &ImportApi, catalog: &Catalog, issuer: &str) -> Result<Vec<
     Ok(apis)
 }
 
-fn operations_by_api(document: &Value, only: Option<&ApiName>) -> Result<BTreeMap<ApiName, Vec<Operation>>, Refused> {
+fn operations_by_api(
+    document: &Value,
+    only: Option<&ApiName>,
+) -> Result<BTreeMap<ApiName, Vec<Arc<Operation>>>, Refused> {
     let read = openapi::read(document).map_err(|e| Refused::invalid(format!("document: {e}")))?;
-    let mut groups: BTreeMap<ApiName, Vec<Operation>> = BTreeMap::new();
+    let mut groups: BTreeMap<ApiName, Vec<Arc<Operation>>> = BTreeMap::new();
     let named = read.operations.iter().any(|(api, _)| api.is_some());
     for (api, operation) in read.operations {
         // A document that names no API is wholly of the one that is asked for, or of its title.

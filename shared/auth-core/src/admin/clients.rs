@@ -15,6 +15,7 @@ use crate::secret::{SecretText, hex};
 use crate::time::Timestamp;
 use crate::token::MAX_LIFETIME_SECONDS;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The longest life of a partner-signed token where nothing else was said, in seconds.
 pub const SELF_SIGNED_SECONDS: i64 = 3600;
@@ -593,7 +594,7 @@ pub fn curl(client: &Client, grants: &[Grant], catalog: &Catalog, issuer: &str, 
         data.push_str(&format!(" -d tpl={tenant}"));
     }
     // APIs of different algorithms want a token each: this gets one for the first.
-    let takes_tokens = |api: &&Api| api.operations.iter().any(|o| o.mechanism == Mechanism::Jwt);
+    let takes_tokens = |api: &&Arc<Api>| api.operations.iter().any(|o| o.mechanism == Mechanism::Jwt);
     let mut apis = client.apis.iter().filter_map(|name| catalog.apis.get(name)).filter(takes_tokens);
     if let Some(first) = apis.next()
         && apis.any(|api| api.token.alg != first.token.alg)

@@ -147,7 +147,7 @@ impl Office<'_> {
         // One entry for all of them: they are replaced in one step, and a transaction has room for a hundred items.
         let names: Vec<&str> = imported.iter().map(|api| api.name.as_str()).collect();
         let before: Vec<Value> =
-            imported.iter().filter_map(|api| catalog.apis.get(&api.name)).map(apis::summary).collect();
+            imported.iter().filter_map(|api| catalog.apis.get(&api.name)).map(|api| apis::summary(api)).collect();
         draft.events.push(Event {
             subject: Some(format!("API {}", names.join(" "))),
             before: Some(json!({ "apis": before })),
@@ -166,7 +166,7 @@ impl Office<'_> {
 
     pub(super) async fn list_apis(&self) -> Step<Draft> {
         let catalog = self.gate.store.fresh_catalog(self.now).await?;
-        let views: Vec<Value> = catalog.apis.values().map(apis::summary).collect();
+        let views: Vec<Value> = catalog.apis.values().map(|api| apis::summary(api)).collect();
         Ok(Draft::show(Done::of(json!({ "apis": views }))))
     }
 

@@ -34,7 +34,7 @@ pub(crate) enum Flavour {
 /// One method of one resource.
 #[derive(Debug)]
 pub(crate) struct Route {
-    pub(crate) operation: Operation,
+    pub(crate) operation: Arc<Operation>,
     pub(crate) authorizer: Option<Arc<Authorizer>>,
     /// Media types and what bodies of them must be.
     pub(crate) bodies: Vec<(String, Validator)>,

@@ -187,7 +187,10 @@ impl Gateway {
                 None => plain(400, "Bad Request"),
             };
         }
-        let all = self.apis.iter().flat_map(|api| api.routes.iter().map(move |route| ((api, route), &route.operation)));
+        let all = self
+            .apis
+            .iter()
+            .flat_map(|api| api.routes.iter().map(move |route| ((api, route), route.operation.as_ref())));
         match find_operation(all, &incoming.method, path) {
             Some(((api, route), _, parameters)) => self.operation(api, route, &parameters, incoming).await,
             None => {
