@@ -34,18 +34,16 @@ impl MethodArn {
         {
             return None;
         }
-        let (method, path) = match (method, path) {
-            ("$connect", None) => ("$connect", "/$connect".to_owned()),
+        let path_at = text.len() - path.map_or(0, |path| path.len() + 1);
+        let path = match (method, path) {
+            ("$connect", None) => "/$connect",
             // The path of a WebSocket's ARN, which would be written as one.
             (_, Some("$connect")) => return None,
-            (method, Some(path)) if method_ok => (method, format!("/{path}")),
+            (_, Some(_)) if method_ok => text.get(path_at..)?,
             _ => return None,
         };
-        Some(Self {
-            stage: format!("arn:{partition}:execute-api:{region}:{account}:{api}/{stage}"),
-            method: method.to_owned(),
-            path,
-        })
+        let stage = text.get(..path_at - method.len() - 1)?;
+        Some(Self { stage: stage.to_owned(), method: method.to_owned(), path: path.to_owned() })
     }
 
     /// The ARN of the API and its stage.

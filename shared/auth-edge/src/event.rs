@@ -5,6 +5,7 @@ use auth_core::api::Request;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -53,36 +54,64 @@ pub struct NotAnEvent(pub &'static str);
 
 /// What counts of an event, as it was sent.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Sent {
-    r#type: Option<String>,
-    version: Option<String>,
-    method_arn: Option<String>,
-    route_arn: Option<String>,
-    authorization_token: Option<String>,
-    headers: Option<Members<String>>,
-    multi_value_headers: Option<Members<Vec<String>>>,
-    query_string_parameters: Option<Members<String>>,
-    multi_value_query_string_parameters: Option<Members<Vec<String>>>,
-    request_headers: Option<Members<String>>,
-    request_context: Option<Object<Context>>,
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Sent<'a> {
+    r#type: Option<Text<'a>>,
+    version: Option<Text<'a>>,
+    method_arn: Option<Text<'a>>,
+    route_arn: Option<Text<'a>>,
+    authorization_token: Option<Text<'a>>,
+    headers: Option<Members<'a, Text<'a>>>,
+    multi_value_headers: Option<Members<'a, Vec<Text<'a>>>>,
+    query_string_parameters: Option<Members<'a, Text<'a>>>,
+    multi_value_query_string_parameters: Option<Members<'a, Vec<Text<'a>>>>,
+    request_headers: Option<Members<'a, Text<'a>>>,
+    request_context: Option<Object<Context<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Context {
-    api_id: Option<String>,
-    event_type: Option<String>,
-    request_id: Option<String>,
-    identity: Option<Object<Caller>>,
-    http: Option<Object<Caller>>,
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Context<'a> {
+    api_id: Option<Text<'a>>,
+    event_type: Option<Text<'a>>,
+    request_id: Option<Text<'a>>,
+    identity: Option<Object<Caller<'a>>>,
+    http: Option<Object<Caller<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Caller {
-    source_ip: Option<String>,
-    user_agent: Option<String>,
+#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct Caller<'a> {
+    source_ip: Option<Text<'a>>,
+    user_agent: Option<Text<'a>>,
+}
+
+/// A text, in place where nothing in it is escaped: much of an event is there twice, and little of it counts.
+struct Text<'a>(Cow<'a, str>);
+
+impl Text<'_> {
+    fn owned(self) -> String {
+        self.0.into_owned()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Read)
+    }
 }
 
 /// What is sent as an object, and not as a list of its members.
@@ -106,17 +135,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// An object of members of one type, in the order in which they were sent; what is there twice is there twice.
-struct Members<T>(Vec<(String, T)>);
+struct Members<'a, T>(Vec<(Text<'a>, T)>);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Members<'a, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Read<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
-            type Value = Members<T>;
+            type Value = Members<'de, T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<T>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(16);
                 while let Some(member) = map.next_entry()? {
                     members.push(member);
@@ -135,20 +164,23 @@ impl AuthorizerEvent {
     /// # Errors
     /// [`NotAnEvent`].
     pub fn read<'de>(event: impl Deserializer<'de>, credential_header: &str) -> Result<Self, NotAnEvent> {
-        let Object(sent): Object<Sent> =
+        let Object(sent): Object<Sent<'_>> =
             Object::deserialize(event).map_err(|_| NotAnEvent("no object, or a member of another type"))?;
         let (Object(context), token) = (sent.request_context.unwrap_or_default(), sent.authorization_token);
-        let shape = match (sent.r#type.as_deref(), sent.version.as_deref()) {
+        fn as_str<'t>(text: &'t Option<Text<'_>>) -> Option<&'t str> {
+            text.as_ref().map(|text| text.0.as_ref())
+        }
+        let shape = match (as_str(&sent.r#type), as_str(&sent.version)) {
             (Some("TOKEN"), _) => Shape::RestToken,
             (Some("REQUEST"), Some("2.0")) => Shape::Http2,
             (Some("REQUEST"), Some("1.0")) => Shape::Http1,
-            (Some("REQUEST"), _) if context.event_type.as_deref() == Some("CONNECT") => Shape::WebSocket,
+            (Some("REQUEST"), _) if as_str(&context.event_type) == Some("CONNECT") => Shape::WebSocket,
             (Some("REQUEST"), None) => Shape::RestRequest,
             (None, None) if token.is_some() && context.api_id.is_some() => Shape::AppSync,
             _ => return Err(NotAnEvent("type")),
         };
         let arn = if shape == Shape::Http2 { sent.route_arn } else { sent.method_arn };
-        let arn = arn.as_deref().and_then(MethodArn::parse);
+        let arn = as_str(&arn).and_then(MethodArn::parse);
         let (method, path) = match (shape, &arn) {
             (Shape::AppSync, _) => ("POST", GRAPHQL_PATH),
             (_, None) => return Err(NotAnEvent("methodArn or routeArn")),
@@ -157,7 +189,7 @@ impl AuthorizerEvent {
         };
         let credential = || {
             let token = token.ok_or(NotAnEvent("authorizationToken"))?;
-            Ok((credential_header.to_owned(), token))
+            Ok((credential_header.to_owned(), token.owned()))
         };
         let request = Request {
             method: method.to_owned(),
@@ -183,22 +215,24 @@ impl AuthorizerEvent {
             shape,
             arn,
             request,
-            request_id: context.request_id.unwrap_or_default(),
-            source_ip: caller.source_ip,
-            user_agent: caller.user_agent,
+            request_id: context.request_id.map(Text::owned).unwrap_or_default(),
+            source_ip: caller.source_ip.map(Text::owned),
+            user_agent: caller.user_agent.map(Text::owned),
         })
     }
 }
 
 /// Names and values of headers or query parameters. Where the event lists all values of a name, those count; the
 /// single-valued map would show only one of them.
-fn values(single: Option<Members<String>>, listed: Option<Members<Vec<String>>>) -> Vec<(String, String)> {
-    let listed = listed.map_or_else(Vec::new, |members| members.0);
-    let is_listed = |name: &str| listed.iter().any(|(listed, _)| listed.eq_ignore_ascii_case(name));
-    let mut all = single.map_or_else(Vec::new, |members| members.0);
-    all.retain(|(name, _)| !is_listed(name));
-    for (name, values) in listed {
-        all.extend(values.into_iter().map(|value| (name.clone(), value)));
+fn values(single: Option<Members<'_, Text<'_>>>, listed: Option<Members<'_, Vec<Text<'_>>>>) -> Vec<(String, String)> {
+    let (single, listed) = (single.map(|members| members.0), listed.map(|members| members.0));
+    let (single, listed) = (single.unwrap_or_default(), listed.unwrap_or_default());
+    let mut all = Vec::with_capacity(single.len().max(listed.len()));
+    let is_listed = |Text(name): &Text<'_>| listed.iter().any(|(Text(listed), _)| listed.eq_ignore_ascii_case(name));
+    let unlisted = single.into_iter().filter(|(name, _)| !is_listed(name));
+    all.extend(unlisted.map(|(name, value)| (name.owned(), value.owned())));
+    for (Text(name), values) in listed {
+        all.extend(values.into_iter().map(|value| (name.as_ref().to_owned(), value.owned())));
     }
     all
 }
