@@ -563,7 +563,20 @@ fn tokens(pattern: &str, with_slash: bool) -> Vec<Token> {
 }
 
 /// Whether some text matches both.
-fn meet(a: &[Token], b: &[Token]) -> bool {
+fn meet(mut a: &[Token], mut b: &[Token]) -> bool {
+    // What begins or ends with other characters has nothing in common; most patterns differ there.
+    while let ([Token::One(x), rest_a @ ..], [Token::One(y), rest_b @ ..]) = (a, b) {
+        if x != y {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
+    while let ([rest_a @ .., Token::One(x)], [rest_b @ .., Token::One(y)]) = (a, b) {
+        if x != y {
+            return false;
+        }
+        (a, b) = (rest_a, rest_b);
+    }
     let takes = |run: Token, one: Option<&Token>| match (run, one) {
         (Token::Run { with_slash }, Some(Token::One(byte))) => with_slash || *byte != b'/',
         (Token::Run { .. }, Some(Token::Run { .. })) => true,
@@ -615,6 +628,8 @@ mod tests {
             ("anything", crossing("/*"), plain("/x"), true),
             ("both end in a star", crossing("/a*c"), crossing("/ab*"), true),
             ("nothing in common", crossing("/a*c"), crossing("/b*"), false),
+            ("an end that would have to be the beginning", crossing("/a*a"), plain("/a"), false),
+            ("an end of its own", crossing("/a*a"), plain("/aa"), true),
         ];
         for (sentence, a, b, want) in rows {
             assert_eq!(meet(&a, &b), want, "{sentence}");
