@@ -2,7 +2,7 @@
 //! certificates are what usually makes a cold start slow. A function has its credentials in its environment.
 
 use crate::Fault;
-use crate::http::{Http, authorities};
+use crate::http::{Http, authorities, in_pem};
 use auth_core::time::Timestamp;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::{
@@ -18,8 +18,14 @@ use aws_types::SdkConfig;
 use aws_types::sdk_config::StalledStreamProtectionConfig;
 use std::time::Duration;
 
-/// The certificates that AWS's endpoints chain up to (Amazon Trust Services).
-const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+/// The certificates that AWS's endpoints chain up to (Amazon Trust Services), as a starting process need not decode them.
+const AMAZON_ROOTS: [&[u8]; 5] = [
+    include_bytes!("amazon-roots/amazon-root-ca-1.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-2.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-3.der"),
+    include_bytes!("amazon-roots/amazon-root-ca-4.der"),
+    include_bytes!("amazon-roots/starfield-services-root-g2.der"),
+];
 
 /// Three tries within two seconds and a half: together with the answer they fit into an authorizer's few seconds.
 const ATTEMPTS: u32 = 3;
@@ -30,8 +36,10 @@ pub(crate) const OPERATION: Duration = Duration::from_millis(2500);
 /// With the built-in certificates, or those of another file (PEM).
 fn http(bundle: Option<String>) -> Result<Http, Fault> {
     let roots = match bundle {
-        None => authorities(AMAZON_ROOTS)?,
-        Some(path) => authorities(&std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?)?,
+        None => authorities(AMAZON_ROOTS.map(|der| Ok(der.into())))?,
+        Some(path) => {
+            authorities(in_pem(&std::fs::read(path).map_err(|_| Fault::new("AWS_CA_BUNDLE: cannot be read"))?))?
+        }
     };
     Http::new(roots, |_| true)
 }

@@ -16,7 +16,7 @@ use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector as Tc
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
 use std::fmt;
@@ -26,14 +26,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_service::Service;
 
-/// Certificates of authorities (PEM).
+/// Certificates in a text (PEM).
+pub(crate) fn in_pem(text: &[u8]) -> impl Iterator<Item = Result<CertificateDer<'static>, pem::Error>> {
+    CertificateDer::pem_slice_iter(text)
+}
+
+/// Certificates of authorities.
 ///
 /// # Errors
-/// If there is none in it, or one that cannot be read.
-pub(crate) fn authorities(pem: &[u8]) -> Result<RootCertStore, Fault> {
+/// If there is none, or one that cannot be read.
+pub(crate) fn authorities<'a>(
+    certificates: impl IntoIterator<Item = Result<CertificateDer<'a>, pem::Error>>,
+) -> Result<RootCertStore, Fault> {
     let unreadable = || Fault::new("the certificates cannot be read");
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
+    for certificate in certificates {
         roots.add(certificate.map_err(|_| unreadable())?).map_err(|_| unreadable())?;
     }
     if roots.is_empty() { Err(unreadable()) } else { Ok(roots) }

@@ -3,7 +3,7 @@
 //! one fetch at a time and address, kept for a while, and not tried again at once.
 
 use crate::Fault;
-use crate::http::{Http, MAY_NOT, May, authorities};
+use crate::http::{Http, MAY_NOT, May, authorities, in_pem};
 use crate::store::kept_or_new;
 use auth_core::jwk::{VerifyingKey, read_set};
 use auth_core::remote::{HttpsUrl, is_public};
@@ -246,7 +246,7 @@ fn connector(reach: &Reach) -> Result<Http, Fault> {
             }
             roots
         }
-        Reach::Loopback(authority) => authorities(authority)?,
+        Reach::Loopback(authority) => authorities(in_pem(authority))?,
     };
     let may: May = match reach {
         Reach::Public => is_public,
