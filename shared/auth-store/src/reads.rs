@@ -37,8 +37,11 @@ struct Shared {
     queue: Mutex<Queue>,
 }
 
-/// While one read is under way, others gather for the next, which is sent when that one ends, or as soon as it is full. Two
-/// under way would halve what gathers, and cost as many calls again.
+/// So many that wait are worth a call of their own while another is under way.
+const ENOUGH: usize = 10;
+
+/// While a read is under way, others gather for the next, which is sent when none is under way any more, or as soon as
+/// enough have gathered: small calls beside each other would cost as many calls again.
 #[derive(Default)]
 struct Queue {
     under_way: usize,
@@ -46,18 +49,20 @@ struct Queue {
 }
 
 impl Queue {
-    /// Those who go next, as many as one call takes, of whoever still waits. With `only_full`, nobody if there is room.
-    fn next_group(&mut self, only_full: bool) -> Vec<Waiting> {
+    /// Those who go now, as many as one call takes, of whoever still waits.
+    fn next_group(&mut self) -> Vec<Waiting> {
         self.waiting.retain(|waiting| !waiting.told.is_closed());
+        if self.under_way > 0 && self.waiting.len() < ENOUGH {
+            return Vec::new();
+        }
         let mut keys = 0;
         let fits = |waiting: &&Waiting| {
             keys += waiting.wanted.len();
             keys <= MOST_KEYS
         };
         let fit = self.waiting.iter().take_while(fits).count();
-        let is_full = keys >= MOST_KEYS;
-        let taken = if only_full && !is_full { 0 } else { fit };
-        self.waiting.drain(..taken).collect()
+        self.under_way += usize::from(fit > 0);
+        self.waiting.drain(..fit).collect()
     }
 }
 
@@ -126,11 +131,10 @@ impl Reads {
         let (told, tells) = oneshot::channel();
         let wanted = wanted.iter().map(|(key, read)| ((*key).clone(), *read)).collect();
         queue.waiting.push(Waiting { wanted, told });
-        let full = queue.next_group(true);
-        if !full.is_empty() {
-            queue.under_way += 1;
-            drop(queue);
-            Turn(Arc::clone(&self.0)).hand_on(full);
+        let enough = queue.next_group();
+        drop(queue);
+        if !enough.is_empty() {
+            Turn(Arc::clone(&self.0)).hand_on(enough);
         }
         Place::Waiting(tells)
     }
@@ -143,11 +147,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let group = {
             let mut queue = self.0.queue();
-            let group = queue.next_group(false);
-            if group.is_empty() {
-                queue.under_way = queue.under_way.saturating_sub(1);
-            }
-            group
+            queue.under_way = queue.under_way.saturating_sub(1);
+            queue.next_group()
         };
         if !group.is_empty() {
             Self(Arc::clone(&self.0)).hand_on(group);
