@@ -12,8 +12,8 @@ use aws_lc_rs::signature::{
 };
 use serde_json::{Map, Value, json};
 use std::fmt;
-use std::sync::Arc;
-use zeroize::Zeroizing;
+use std::sync::{Arc, OnceLock};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Why a key is refused; names the member.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -203,7 +203,20 @@ pub fn register_set(document: &Value) -> Result<Vec<PublicJwk>, KeyRefused> {
 /// A key that signs, and its verifying half.
 pub struct SigningKey {
     pub(crate) verifying: VerifyingKey,
-    pub(crate) signer: Signer,
+    private: PrivateJwk,
+    signer: OnceLock<Signer>,
+}
+
+struct PrivateJwk(Map<String, Value>);
+
+impl Drop for PrivateJwk {
+    fn drop(&mut self) {
+        for (_, value) in &mut self.0 {
+            if let Value::String(text) = value {
+                text.zeroize();
+            }
+        }
+    }
 }
 
 impl fmt::Debug for SigningKey {
@@ -226,11 +239,36 @@ impl SigningKey {
     /// # Errors
     /// [`KeyRefused`].
     pub fn from_jwk(jwk: &Value) -> Result<Self, KeyRefused> {
-        let jwk = object(jwk)?;
-        let verifying = VerifyingKey::read(jwk)?;
+        let key = Self::closed(jwk)?;
+        key.signer()?;
+        Ok(key)
+    }
+
+    /// The same, but for the private members, which are looked at when it first signs: an RSA key's are as much work as
+    /// half a signature, and most processes sign by one algorithm.
+    ///
+    /// # Errors
+    /// [`KeyRefused`].
+    pub(crate) fn closed(jwk: &Value) -> Result<Self, KeyRefused> {
+        let private = object(jwk)?.clone();
+        Ok(Self { verifying: VerifyingKey::read(&private)?, private: PrivateJwk(private), signer: OnceLock::new() })
+    }
+
+    /// What signs; parsed once.
+    pub(crate) fn signer(&self) -> Result<&Signer, KeyRefused> {
+        match self.signer.get() {
+            Some(signer) => Ok(signer),
+            None => {
+                let signer = Self::open(self.verifying.algorithm, &self.private.0)?;
+                Ok(self.signer.get_or_init(|| signer))
+            }
+        }
+    }
+
+    fn open(algorithm: Algorithm, jwk: &Map<String, Value>) -> Result<Signer, KeyRefused> {
         let part = |name| bytes(jwk, name).map(Zeroizing::new);
         let inconsistent = |_| KeyRefused("d: the private members do not belong to the public ones".into());
-        let signer = match verifying.algorithm {
+        Ok(match algorithm {
             Algorithm::HS256 => Signer::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &part("k")?))),
             Algorithm::RS256 => {
                 let pair = RsaKeyPair::from_components(&KeyPairComponents {
@@ -258,8 +296,7 @@ impl SigningKey {
                 let pair = Ed25519KeyPair::from_seed_and_public_key(&part("d")?, &part("x")?).map_err(inconsistent)?;
                 Signer::Ed25519(Box::new(pair))
             }
-        };
-        Ok(Self { verifying, signer })
+        })
     }
 
     /// The half that verifies.

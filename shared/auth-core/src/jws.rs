@@ -223,7 +223,7 @@ pub fn sign<T: Serialize>(key: &SigningKey, typ: &str, claims: &T) -> Result<Str
     let header = serde_json::to_vec(&header).map_err(|_| DoesNotSign)?;
     let claims = serde_json::to_vec(claims).map_err(|_| DoesNotSign)?;
     let input = format!("{}.{}", base64url(&header), base64url(&claims));
-    let signature = match &key.signer {
+    let signature = match key.signer().map_err(|_| DoesNotSign)? {
         Signer::Hmac(key) => base64url(hmac::sign(key, input.as_bytes()).as_ref()),
         Signer::Rsa(pair) => {
             let mut signature = vec![0; pair.public_modulus_len()];

@@ -360,7 +360,28 @@ impl Keyring {
     /// # Errors
     /// [`BadKeyring`].
     pub fn parse(text: &str) -> Result<Self, BadKeyring> {
+        let keyring = Self::parse_to_sign(text)?;
+        keyring.check_signing_keys()?;
+        Ok(keyring)
+    }
+
+    /// The same for a keyring that was looked at when it was stored: what a key signs by is read when it first signs.
+    ///
+    /// # Errors
+    /// [`BadKeyring`].
+    pub fn parse_to_sign(text: &str) -> Result<Self, BadKeyring> {
         Self::read(text, true)
+    }
+
+    /// Looks at the private half of each key that signs.
+    ///
+    /// # Errors
+    /// [`BadKeyring`].
+    pub fn check_signing_keys(&self) -> Result<(), BadKeyring> {
+        self.signing.iter().try_for_each(|key| {
+            let refused = |r: KeyRefused| BadKeyring(format!("key {}: {}", key.verifying().kid(), r.0));
+            key.signer().map(drop).map_err(refused)
+        })
     }
 
     /// The same for those who only verify: no private half of a public key is read or kept, and nothing can be signed.
@@ -387,7 +408,7 @@ impl Keyring {
             let refused = |r: KeyRefused| BadKeyring(format!("keys[{index}].{}", r.0));
             let is_current = stored.state == KeyState::Current;
             let verifying = if is_current && signs {
-                let key = SigningKey::from_jwk(&stored.jwk).map_err(refused)?;
+                let key = SigningKey::closed(&stored.jwk).map_err(refused)?;
                 let verifying = key.verifying().clone();
                 signing.push(key);
                 verifying
@@ -477,6 +498,29 @@ mod tests {
     fn first(count: &mut u32) -> KeyringDocument {
         let keys = signing_and_next(&[Algorithm::HS256], NOW, make(count)).unwrap();
         KeyringDocument { version: 1, pepper: "p".into(), sealing_key: "s".into(), keys }
+    }
+
+    #[test]
+    fn a_private_half_is_looked_at_when_it_signs_or_when_that_is_asked_for() {
+        // RFC 8037 appendix A.1; and another seed.
+        let rows = [
+            ("the half of its key", "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", true),
+            ("that of another key", "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2B", false),
+            ("none", "", false),
+        ];
+        for (sentence, d, signs) in rows {
+            let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k", "d": d,
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+            let keys = vec![StoredKey { state: KeyState::Current, since: NOW, jwk }];
+            let document =
+                KeyringDocument { version: 1, pepper: base64url(&[1; 32]), sealing_key: base64url(&[2; 32]), keys };
+            let text = document.to_text();
+            assert_eq!(Keyring::parse(&text).is_ok(), signs, "{sentence}");
+            let keyring = Keyring::parse_to_sign(&text).unwrap();
+            let key = keyring.signing_key(Algorithm::EdDSA).unwrap();
+            assert_eq!(crate::jws::sign(key, "JWT", &json!({})).is_ok(), signs, "{sentence}");
+            assert_eq!(keyring.check_signing_keys().is_ok(), signs, "{sentence}");
+        }
     }
 
     fn states(document: &KeyringDocument) -> String {

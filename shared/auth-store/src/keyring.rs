@@ -178,7 +178,13 @@ impl KeyringSource {
         let answer = answer.map_err(|error| Fault::new(format!("Secrets Manager GetSecretValue: {}", kind(&error))))?;
         let text = answer.secret_string.map(Zeroizing::new);
         let text = text.ok_or_else(|| Fault::new("the keyring secret holds no text"))?;
-        let keyring = if self.signs { Keyring::parse(&text) } else { Keyring::parse_to_verify(&text) };
+        let is_first = self.kept.read().is_ok_and(|kept| kept.is_none());
+        let keyring = match self.signs {
+            false => Keyring::parse_to_verify(&text),
+            true if is_first => Keyring::parse_to_sign(&text),
+            // A keyring that signs is not given up for one that does not.
+            true => Keyring::parse(&text),
+        };
         let keyring = Arc::new(keyring.map_err(|bad| Fault::new(bad.to_string()))?);
         if let Ok(mut kept) = self.kept.write() {
             *kept = Some(Kept { keyring: Arc::clone(&keyring), read_at: now });
