@@ -105,16 +105,13 @@ async fn alone(
     report: &mut Report,
 ) -> Result<Result<Value, Reason>, Fault> {
     let catalog = gate.store.fresh_catalog(now).await?;
-    let mechanism = catalog.find(&http.request.method, &http.request.path).map(|m| m.operation.mechanism);
-    let verdict: Verdict = match mechanism {
-        Some(Mechanism::ApiKey) => {
+    let matched = catalog.find(&http.request.method, &http.request.path);
+    let verdict: Verdict = match matched.as_ref().map(|m| (m, m.operation.mechanism)) {
+        Some((_, Mechanism::ApiKey)) => {
             gate.api_key(&http.request, header::api_key(&http.request), now, &mut report.line).await?
         }
-        Some(Mechanism::None) => {
-            let matched = catalog.find(&http.request.method, &http.request.path);
-            return Ok(Ok(matched.map_or(Value::Null, |matched| body(&matched, Map::new()))));
-        }
-        Some(Mechanism::Jwt) | None => {
+        Some((matched, Mechanism::None)) => return Ok(Ok(body(matched, Map::new()))),
+        Some((_, Mechanism::Jwt)) | None => {
             gate.bearer(&http.request, header::bearer(&http.request), now, &mut report.line).await?
         }
     };

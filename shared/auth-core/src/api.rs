@@ -327,7 +327,7 @@ impl Catalog {
     /// The operation that a method and path are for.
     pub fn find(&self, method: &str, path: &str) -> Option<Matched> {
         let all = self.apis.values().flat_map(|api| api.operations.iter().map(move |o| ((api, o), o.as_ref())));
-        let ((api, operation), _, parameters) = find_operation(all, method, path)?;
+        let ((api, operation), parameters) = find_operation(all, method, path)?;
         Some(Matched { api: Arc::clone(api), operation: Arc::clone(operation), parameters })
     }
 
@@ -356,12 +356,12 @@ pub fn find_operation<'a, T>(
     operations: impl Iterator<Item = (T, &'a Operation)>,
     method: &str,
     path: &str,
-) -> Option<(T, &'a Operation, PathParameters)> {
+) -> Option<(T, PathParameters)> {
     let parts = segments_of(path)?;
     let (with, operation) = operations
         .filter(|(_, o)| (o.method == method || o.method == "ANY") && o.path.fits(&parts))
         .min_by(|(_, a), (_, b)| preference(a, b))?;
-    Some((with, operation, operation.path.parameters(&parts)))
+    Some((with, operation.path.parameters(&parts)))
 }
 
 /// Which of two operations that match the same path the gateway prefers: the lesser.

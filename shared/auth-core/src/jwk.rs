@@ -211,11 +211,7 @@ struct PrivateJwk(Map<String, Value>);
 
 impl Drop for PrivateJwk {
     fn drop(&mut self) {
-        for (_, value) in &mut self.0 {
-            if let Value::String(text) = value {
-                text.zeroize();
-            }
-        }
+        wipe(&mut self.0);
     }
 }
 
@@ -302,6 +298,15 @@ impl SigningKey {
     /// The half that verifies.
     pub fn verifying(&self) -> &VerifyingKey {
         &self.verifying
+    }
+}
+
+/// Leaves nothing of a JWK's members in memory.
+pub(crate) fn wipe(jwk: &mut Map<String, Value>) {
+    for (_, value) in jwk {
+        if let Value::String(text) = value {
+            text.zeroize();
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one secret of a deployment: token signing keys, the pepper of all digests, the key that seals partners' HMAC
 //! secrets.
 
-use crate::jwk::{KeyRefused, SigningKey, VerifyingKey};
+use crate::jwk::{KeyRefused, SigningKey, VerifyingKey, wipe};
 use crate::jws::Algorithm;
 use crate::secret::{Pepper, SealingKey, base64url, from_base64url, sha256};
 use crate::time::Timestamp;
@@ -66,10 +66,8 @@ impl Drop for KeyringDocument {
 
 impl Drop for StoredKey {
     fn drop(&mut self) {
-        for (_, value) in self.jwk.as_object_mut().into_iter().flatten() {
-            if let Value::String(text) = value {
-                text.zeroize();
-            }
+        if let Some(jwk) = self.jwk.as_object_mut() {
+            wipe(jwk);
         }
     }
 }

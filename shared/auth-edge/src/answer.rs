@@ -10,9 +10,9 @@ use auth_core::refusal::{Reason, Refusal};
 use auth_core::secret::{base64url, fingerprint};
 use auth_core::settings::HttpApiResponse;
 use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq as _, SerializeStruct as _, Serializer};
+use serde::ser::{SerializeMap as _, SerializeSeq as _, SerializeStruct as _, Serializer};
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
@@ -204,10 +204,12 @@ fn policy(arn: &MethodArn, event: &AuthorizerEvent, verdict: &Verdict, rights: &
 
 /// The context: flat texts and numbers. `code`, `error` and `reason` hold nothing that a gateway template, which does not
 /// escape, would stumble over; templates should use no other member.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Context {
-    rights: Option<Arc<Rights>>,
-    refusal: Refusal,
+    #[serde(flatten)]
+    rights: Option<Told<Arc<Rights>>>,
+    code: i32,
+    error: &'static str,
     reason: Cow<'static, str>,
 }
 
@@ -220,61 +222,49 @@ impl Context {
             Some(reason) => (reason.refusal, reason.description()),
             None => (Refusal::EndpointNotAssigned, Refusal::EndpointNotAssigned.description().into()),
         };
-        Self { rights, refusal, reason: template_safe(reason) }
-    }
-}
-
-impl Serialize for Context {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut context = serializer.serialize_map(None)?;
-        if let Some(rights) = &self.rights {
-            write_rights(rights, &mut context)?;
-        }
-        context.serialize_entry("code", &self.refusal.code())?;
-        context.serialize_entry("error", self.refusal.error())?;
-        context.serialize_entry("reason", &self.reason)?;
-        context.end()
+        let rights = rights.map(Told);
+        Self { rights, code: refusal.code(), error: refusal.error(), reason: template_safe(reason) }
     }
 }
 
 /// What a backend is told of its caller: flat texts and numbers.
 pub fn rights_context(rights: &Rights) -> Map<String, Value> {
-    struct Told<'a>(&'a Rights);
-    impl Serialize for Told<'_> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut context = serializer.serialize_map(None)?;
-            write_rights(self.0, &mut context)?;
-            context.end()
-        }
-    }
     members(&Told(rights))
 }
 
-fn write_rights<M: SerializeMap>(rights: &Rights, context: &mut M) -> Result<(), M::Error> {
-    context.serialize_entry("principalId", rights.principal())?;
-    context.serialize_entry("scope", &Words(rights.scopes()))?;
-    context.serialize_entry("roles", &Words(rights.roles()))?;
-    context.serialize_entry("suppliers", &Words(rights.suppliers()))?;
-    context.serialize_entry("skus", &Words(&*rights.shown_skus()))?;
-    context.serialize_entry("environment", rights.environment().as_str())?;
-    // Base64url: a gateway stumbles over JSON inside of a context that it keeps.
-    let details = Some(rights.details()).filter(|details| !details.is_empty());
-    let details = details.map(|details| base64url(details.to_text().as_bytes()));
-    for (name, text) in [
-        ("client_id", rights.client_id().map(ClientId::as_str)),
-        ("tenant", rights.tenant().map(TenantId::as_str)),
-        ("authorization_details", details.as_deref()),
-        ("customer_id", rights.customer_id().map(CustomerId::as_str)),
-        ("user_login", rights.user_login().map(UserLogin::as_str)),
-        ("jti", rights.jti().map(Jti::as_str)),
-    ] {
-        if let Some(text) = text {
-            context.serialize_entry(name, text)?;
+/// Rights, as a backend is told of them.
+#[derive(Debug)]
+struct Told<R>(R);
+
+impl<R: Borrow<Rights>> Serialize for Told<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rights = self.0.borrow();
+        let mut context = serializer.serialize_map(None)?;
+        context.serialize_entry("principalId", rights.principal())?;
+        context.serialize_entry("scope", &Words(rights.scopes()))?;
+        context.serialize_entry("roles", &Words(rights.roles()))?;
+        context.serialize_entry("suppliers", &Words(rights.suppliers()))?;
+        context.serialize_entry("skus", &Words(&*rights.shown_skus()))?;
+        context.serialize_entry("environment", rights.environment().as_str())?;
+        // Base64url: a gateway stumbles over JSON inside of a context that it keeps.
+        let details = Some(rights.details()).filter(|details| !details.is_empty());
+        let details = details.map(|details| base64url(details.to_text().as_bytes()));
+        for (name, text) in [
+            ("client_id", rights.client_id().map(ClientId::as_str)),
+            ("tenant", rights.tenant().map(TenantId::as_str)),
+            ("authorization_details", details.as_deref()),
+            ("customer_id", rights.customer_id().map(CustomerId::as_str)),
+            ("user_login", rights.user_login().map(UserLogin::as_str)),
+            ("jti", rights.jti().map(Jti::as_str)),
+        ] {
+            if let Some(text) = text {
+                context.serialize_entry(name, text)?;
+            }
         }
-    }
-    match rights.expires_at() {
-        Some(time) => context.serialize_entry("exp", &time.0),
-        None => Ok(()),
+        if let Some(time) = rights.expires_at() {
+            context.serialize_entry("exp", &time.0)?;
+        }
+        context.end()
     }
 }
 

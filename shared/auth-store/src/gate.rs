@@ -281,7 +281,7 @@ impl Gate {
             token.verify(client, &keyring, &self.expected(now), &audiences).map_err(|e| Fault(e.to_string()))?;
         let token = match trail.note("signature and claims", proven) {
             Ok(token) => token,
-            Err(reason) => return Ok((Err(reason), None)),
+            Err(reason) => return Ok((Err(reason), Some(place))),
         };
         // The tenant of a single_tenant client is known from its record, and from then on without asking.
         let single = client.filter(|c| c.kind == ClientKind::SingleTenant);

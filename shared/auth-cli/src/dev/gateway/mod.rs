@@ -192,7 +192,7 @@ impl Gateway {
             .iter()
             .flat_map(|api| api.routes.iter().map(move |route| ((api, route), route.operation.as_ref())));
         match find_operation(all, &incoming.method, path) {
-            Some(((api, route), _, parameters)) => self.operation(api, route, &parameters, incoming).await,
+            Some(((api, route), parameters)) => self.operation(api, route, &parameters, incoming).await,
             None => {
                 let variables = incoming.variables();
                 self.note(&incoming, None, "gateway", &Reason::new(Refusal::EndpointNotAssigned, "no such route"));
