@@ -10,6 +10,7 @@ use auth_store::gate::Gate;
 use auth_store::rotation::STEPS;
 use auth_store::vault::{CURRENT, PENDING, PREVIOUS, Vault};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp(1_800_000_000);
 
@@ -443,6 +444,32 @@ async fn a_secret_store_that_is_ill_holds_a_rotation_up_and_does_no_harm() {
 #[tokio::test]
 async fn three_rotations_and_a_leak_in_the_local_secret_store() {
     no_good_token_is_refused_and_none_of_a_dropped_key_taken(&Engine::embedded()).await;
+}
+
+/// Somebody gives the secret a text by hand, in which a private half is not that of its key.
+#[tokio::test]
+async fn a_keyring_that_signs_is_not_given_up_for_one_that_does_not() {
+    let engine = Engine::embedded();
+    let subject = Subject::new(&engine, "spoilt", "{}").await;
+    subject.rotate(&token_of(1), NOW).await;
+    let running = engine.gate(&subject.secret);
+    let signs = running.keyring.get(NOW).await.unwrap();
+
+    let mut document: Value = serde_json::from_str(&subject.text().await).unwrap();
+    let keys = document["keys"].as_array_mut().unwrap().iter_mut();
+    let [current, next] = &mut keys.filter(|k| k["jwk"]["alg"] == "EdDSA").collect::<Vec<_>>()[..] else { panic!() };
+    current["jwk"]["d"] = next["jwk"]["d"].take();
+    next["jwk"]["d"] = current["jwk"]["d"].clone();
+    engine.put_secret(&subject.secret, &"9".repeat(32), &token_of(1), &document.to_string()).await;
+
+    let later = NOW.plus(301);
+    let kept = running.keyring.get(later).await.unwrap();
+    assert!(Arc::ptr_eq(&signs, &kept), "who has one that signs goes on with it");
+    token(&running, &kept, Algorithm::EdDSA, later);
+    let started = engine.gate(&subject.secret).keyring.get(later).await.unwrap();
+    let key = started.signing_key(Algorithm::EdDSA).unwrap();
+    assert!(sign(key, "at+jwt", &json!({})).is_err(), "who starts now has no token of the key");
+    assert!(started.check_signing_keys().is_err());
 }
 
 /// `RotateSecret`, as Secrets Manager does it: the version is there, without a text, before the function is asked.

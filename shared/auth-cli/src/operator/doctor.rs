@@ -98,21 +98,21 @@ async fn table(deployment: &Deployment) -> Vec<Finding> {
 
 async fn keyring(deployment: &Deployment) -> Finding {
     let now = clock::now();
-    let read = deployment.gate.keyring.get(now).await.map_err(|fault| fault.to_string());
-    let checked = read.and_then(|read| match read.check_signing_keys() {
-        Ok(()) => Ok(read),
-        Err(bad) => Err(bad.to_string()),
-    });
-    let found = match checked {
-        Err(why) => Err((why, "KEYRING_SECRET_ID: is it there, may you read it, and did the first rotation run?")),
-        Ok(keyring) if keyring.age_days(now) > OLD_KEYRING_DAYS => Err((
-            format!("the youngest key has signed for {} days", keyring.age_days(now)),
-            "countersign keyring rotate; then see why the schedule does not",
-        )),
-        Ok(keyring) => {
-            let algorithms: Vec<&str> = keyring.algorithms().iter().map(|a| a.as_str()).collect();
-            Ok(format!("signs {}, for {} days", algorithms.join(" "), keyring.age_days(now)))
+    let found = match deployment.gate.keyring.get(now).await {
+        Err(fault) => {
+            Err((fault.to_string(), "KEYRING_SECRET_ID: is it there, may you read it, and did the first rotation run?"))
         }
+        Ok(keyring) => match (keyring.check_signing_keys(), keyring.age_days(now)) {
+            (Err(bad), _) => Err((bad.to_string(), "put AWSCURRENT back on the version before")),
+            (Ok(()), days) if days > OLD_KEYRING_DAYS => Err((
+                format!("the youngest key has signed for {days} days"),
+                "countersign keyring rotate; then see why the schedule does not",
+            )),
+            (Ok(()), days) => {
+                let algorithms: Vec<&str> = keyring.algorithms().iter().map(|a| a.as_str()).collect();
+                Ok(format!("signs {}, for {days} days", algorithms.join(" ")))
+            }
+        },
     };
     Finding { check: "keyring", found }
 }
