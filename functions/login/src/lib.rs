@@ -4,7 +4,7 @@ use auth_core::backoff::{Attempts, LOGINS_BY_ADDRESS, LOGINS_BY_NAME, wait_secon
 use auth_core::ids::{TenantId, Username};
 use auth_core::issue::{NotIssued, plan_for_customer};
 use auth_core::password::StoredPassword;
-use auth_core::records::ActiveState;
+use auth_core::records::{ActiveState, Customer};
 use auth_core::secret::{Digest, DigestOf, SecretText};
 use auth_core::time::Timestamp;
 use auth_edge::clock;
@@ -81,7 +81,7 @@ async fn login(
         return Ok(Err(Refused::too_many(wait)));
     }
     if stored.is_imported() {
-        renew(gate, &tenant.id, digest.as_str(), &stored, &password).await;
+        renew(gate, &customer, digest.as_str(), &password).await;
     }
     let catalog = gate.store.catalog_for(&fetched).await?;
     let plan = match plan_for_customer(&customer, &tenant.apis, digest.as_str(), &catalog) {
@@ -96,11 +96,11 @@ async fn login(
 
 /// The password is at hand: a hash that moved in from another system gives way to one of ours. If that fails, the next
 /// login tries again.
-async fn renew(gate: &Gate, tenant: &TenantId, login_ref: &str, was: &StoredPassword, password: &SecretText) {
+async fn renew(gate: &Gate, was: &Customer, login_ref: &str, password: &SecretText) {
     if let Ok(salt) = clock::random()
         && let Some(new) = StoredPassword::hash(password, salt)
     {
-        let _ = gate.store.renew_password(tenant, login_ref, was, &new).await;
+        let _ = gate.store.renew_password(was, login_ref, new).await;
     }
 }
 

@@ -15,11 +15,12 @@ pub use moves::{Exported, Moved, Row};
 use crate::Fault;
 use crate::aws::Aws;
 use crate::gate::Gate;
+use crate::item::{number, parse, written};
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key};
 use crate::reads::MOST_KEYS;
-use crate::store::{Record, parse, to_item};
+use crate::store::Record;
 use auth_core::admin::chain::{EntryOutcome, Event, Head};
 use auth_core::admin::command::Command;
 use auth_core::admin::operations::authorize;
@@ -387,12 +388,14 @@ impl<'a> Office<'a> {
         let name = self.name_of(once, keyring);
         let sealed = keyring.sealing.seal(name.as_str(), &SecretText::new(text), random()?);
         let until = self.now.plus(ANSWER_KEPT_SECONDS);
-        let mut item = to_item(&Answered {
+        let mut item = written(&Answered {
             request: Digest::of(&keyring.pepper, DigestOf::Request, once.request.expose()).as_str().to_owned(),
             answer: sealed.map_err(|_| Fault::new("an answer cannot be sealed"))?,
             good_until: until,
-            ttl: until.plus(86_400),
         })?;
+        for (name, time) in [("good_until", until), ("ttl", until.plus(86_400))] {
+            item.insert(name.into(), AttributeValue::N(time.0.to_string()));
+        }
         item.extend(Key::answered(&name).into_item());
         Ok(item)
     }
@@ -438,8 +441,7 @@ impl<'a> Office<'a> {
         for event in draft.events.iter().cloned() {
             let chain = event.chain().to_owned();
             if !heads.contains_key(&chain) {
-                let there: Option<There<Head>> = self.one(&Key::audit_head(&chain)).await?;
-                let head = there.map(|t| t.record).unwrap_or_default();
+                let head = self.head(&chain).await?;
                 heads.insert(chain.clone(), (head.clone(), head));
             }
             let Some((_, head)) = heads.get_mut(&chain) else { continue };
@@ -447,21 +449,21 @@ impl<'a> Office<'a> {
             let appended = event.append(&self.actor, head, self.now, &keyring.pepper);
             let (entry, sealed, next) = appended.ok_or_else(|| Fault::new("an audit entry cannot be written"))?;
             let place = auth_core::admin::chain::place_of(&entry);
-            let mut item = to_item(&sealed)?;
-            item.extend(Key::audit_entry(&chain, &place).into_item());
+            let mut item = Key::audit_entry(&chain, &place).into_item();
+            item.extend(audit::attributes_of_entry(sealed));
             items.push(self.put(item, Some("attribute_not_exists(pk)".into()), None)?);
             let mut pointers = vec![Key::audit_of_day(&place, &chain)];
             pointers.extend(client_id.map(|client| Key::audit_of_client(&client, &place, &chain)));
             for pointer in pointers {
-                let mut item = to_item(&audit::Pointer { chain: chain.clone(), place: place.clone() })?;
+                let mut item = written(&audit::Pointer { chain: chain.clone(), place: place.clone() })?;
                 item.extend(pointer.into_item());
                 items.push(self.put(item, None, None)?);
             }
             *head = next;
         }
         for (chain, (was, head)) in heads {
-            let mut item = to_item(&head)?;
-            item.extend(Key::audit_head(&chain).into_item());
+            let mut item = Key::audit_head(&chain).into_item();
+            item.extend(audit::attributes_of_head(head));
             let (condition, value) = match was.number {
                 0 => ("attribute_not_exists(pk)", None),
                 _ => ("mark = :mark", Some((":mark", AttributeValue::S(was.mark)))),
@@ -691,7 +693,6 @@ struct Answered {
     request: String,
     answer: Sealed,
     good_until: Timestamp,
-    ttl: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -708,11 +709,11 @@ fn known_secret(name: &str) -> Option<&'static str> {
 
 fn there<T: serde::de::DeserializeOwned>(items: &HashMap<Key, Item>, key: &Key) -> Result<Option<There<T>>, Fault> {
     let Some(item) = items.get(key) else { return Ok(None) };
-    Ok(Some(There { record: parse(item.clone())?, version: version_of(item) }))
+    Ok(Some(There { record: parse(item)?, version: version_of(item) }))
 }
 
 fn version_of(item: &Item) -> u64 {
-    crate::store::number(item, "version").and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
+    number(item, "version").and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
 }
 
 fn is_reading(command: &Command) -> bool {

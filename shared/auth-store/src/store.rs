@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::aws::Aws;
-use crate::item::record;
+use crate::item::{RECORD, json, number, parse, text, written};
 use crate::keygen::random;
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
@@ -23,7 +23,7 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, TimeToLiveSpecification, TransactWriteItem, WriteRequest,
 };
 use quick_cache::sync::Cache;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, RwLock};
@@ -158,13 +158,13 @@ impl Store {
         let version = Key::catalog_version(copy);
 
         let read: [(&Option<Key>, Read); 6] = [
-            (&client, |item| Ok(Kept::Client(Arc::new(parse(item)?)))),
-            (&tenant, |item| Ok(Kept::Tenant(Arc::new(parse(item)?)))),
-            (&grant, |item| Ok(Kept::Grant(Arc::new(parse(item)?)))),
+            (&client, |item| Ok(Kept::Client(Arc::new(parse(&item)?)))),
+            (&tenant, |item| Ok(Kept::Tenant(Arc::new(parse(&item)?)))),
+            (&grant, |item| Ok(Kept::Grant(Arc::new(parse(&item)?)))),
             // The table's own deletion lags by days, and a revocation outlives its token only by that.
             (&revoked, |_| Ok(Kept::There)),
-            (&customer, |item| Ok(Kept::Customer(Arc::new(parse(item)?)))),
-            (&api_key, |item| Ok(Kept::ApiKey(Arc::new(parse(item)?)))),
+            (&customer, |item| Ok(Kept::Customer(Arc::new(parse(&item)?)))),
+            (&api_key, |item| Ok(Kept::ApiKey(Arc::new(parse(&item)?)))),
         ];
         let version = Some(version);
         let read = read.into_iter().chain([(&version, version_of as Read)]);
@@ -312,16 +312,16 @@ impl Store {
             .send();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|e| Fault::new(format!("DynamoDB Query: {}", kind(&e))))?;
-            match item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str) {
-                Some(sk) if sk.starts_with("API#") => {
-                    let api = api_of(&item).ok_or_else(|| Fault::new("an item is not the API that its key says"))?;
+            match text(&item, "sk") {
+                sk if sk.starts_with("API#") => {
+                    let api: Api = parse(&item)?;
                     catalog.apis.insert(api.name.clone(), Arc::new(api));
                 }
-                Some(sk) if sk.starts_with("ROLE#") => {
-                    let role: Role = parse(item)?;
+                sk if sk.starts_with("ROLE#") => {
+                    let role: Role = parse(&item)?;
                     catalog.roles.insert(role.name, role.scopes);
                 }
-                Some(sk) if sk.starts_with("ISSUER#") => catalog.issuers.push(parse(item)?),
+                sk if sk.starts_with("ISSUER#") => catalog.issuers.push(parse(&item)?),
                 _ => return Err(Fault::new("the catalog holds an item that is neither API nor role nor issuer")),
             }
         }
@@ -558,26 +558,22 @@ impl Store {
         }
     }
 
-    /// Replaces the hash of a password that moved in by one of ours, unless it was changed in between.
+    /// Replaces the hash of a password that moved in by one of ours, unless anything of the customer was changed in between.
     ///
     /// # Errors
     /// If the table does not answer.
-    pub async fn renew_password(
-        &self,
-        tenant: &TenantId,
-        login_ref: &str,
-        was: &StoredPassword,
-        new: &StoredPassword,
-    ) -> Result<(), Fault> {
+    pub async fn renew_password(&self, was: &Customer, login_ref: &str, new: StoredPassword) -> Result<(), Fault> {
+        let renewed = Customer { password: new, ..was.clone() };
         let update = self
             .client
             .update_item()
             .table_name(&self.table)
-            .set_key(Some(Key::customer(tenant, login_ref).into_item()))
-            .update_expression("SET password = :new")
-            .condition_expression("password = :was")
-            .expression_attribute_values(":new", AttributeValue::S(new.as_stored().to_owned()))
-            .expression_attribute_values(":was", AttributeValue::S(was.as_stored().to_owned()));
+            .set_key(Some(Key::customer(&was.tenant, login_ref).into_item()))
+            .update_expression("SET #record = :new")
+            .condition_expression("#record = :was")
+            .expression_attribute_names("#record", RECORD)
+            .expression_attribute_values(":new", AttributeValue::S(json(&renewed)?))
+            .expression_attribute_values(":was", AttributeValue::S(json(was)?));
         match Box::pin(update.send()).await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
@@ -821,24 +817,21 @@ impl Record {
 
     pub(crate) fn item(&self) -> Result<Item, Fault> {
         let mut item = match self {
-            Self::Client(client) => to_item(client.as_ref()),
-            Self::Grant(grant) => to_item(grant),
-            Self::Tenant(tenant) => to_item(tenant),
-            Self::ApiKey(_, key) => to_item(key),
-            Self::Customer(_, customer) => to_item(customer),
-            // As one text, which a process that starts reads in half the time that an attribute for each member takes.
-            Self::Api(api) => serde_json::to_string(api)
-                .map(|json| Item::from([(API.to_owned(), AttributeValue::S(json))]))
-                .map_err(|_| Fault::new("an API cannot be written as an item")),
-            Self::Issuer(issuer) => to_item(issuer),
-            Self::Role(name, scopes) => to_item(&Role { name: name.clone(), scopes: scopes.clone() }),
+            Self::Client(client) => written(client),
+            Self::Grant(grant) => written(grant),
+            Self::Tenant(tenant) => written(tenant),
+            Self::ApiKey(_, key) => written(key),
+            Self::Customer(_, customer) => written(customer),
+            Self::Api(api) => written(api),
+            Self::Issuer(issuer) => written(issuer),
+            Self::Role(name, scopes) => written(&Role { name: name.clone(), scopes: scopes.clone() }),
             Self::ClientOfTenant(tenant, client) => {
-                to_item(&Pair { tenant: tenant.clone(), client_id: client.clone() })
+                written(&Pair { tenant: tenant.clone(), client_id: client.clone() })
             }
-            Self::Registration(registration) => to_item(registration.as_ref()),
-            Self::KeyListing(listing) => to_item(listing.as_ref()),
-            Self::ListedClient(client) => to_item(&Listed { id: client.to_string(), name: None }),
-            Self::ListedTenant(tenant, name) => to_item(&Listed { id: tenant.to_string(), name: name.clone() }),
+            Self::Registration(registration) => written(registration),
+            Self::KeyListing(listing) => written(listing),
+            Self::ListedClient(client) => written(&Listed { id: client.to_string(), name: None }),
+            Self::ListedTenant(tenant, name) => written(&Listed { id: tenant.to_string(), name: name.clone() }),
         }?;
         item.extend(self.key().into_item());
         Ok(item)
@@ -860,23 +853,6 @@ pub(crate) struct Pair {
     pub(crate) client_id: ClientId,
 }
 
-pub(crate) fn to_item(record: &impl Serialize) -> Result<Item, Fault> {
-    let item: HashMap<String, AttributeValue> =
-        serde_dynamo::to_item(record).map_err(|_| Fault::new("a record cannot be written as an item"))?;
-    Ok(item)
-}
-
-pub(crate) fn parse<T: DeserializeOwned>(item: Item) -> Result<T, Fault> {
-    record(item).map_err(|_| Fault::new("an item is not the record that its key says"))
-}
-
-/// The attribute that an API is, as JSON.
-const API: &str = "api";
-
-fn api_of(item: &Item) -> Option<Api> {
-    serde_json::from_str(item.get(API)?.as_s().ok()?).ok()
-}
-
 fn version_of(item: Item) -> Said {
     let version = number(&item, "version").unwrap_or_default();
     Ok(Kept::Version(u64::try_from(version).unwrap_or_default()))
@@ -884,8 +860,4 @@ fn version_of(item: Item) -> Said {
 
 fn seen_at(item: Item) -> Said {
     Ok(number(&item, "at").map_or(Kept::Absent, |at| Kept::SeenAt(Timestamp(at))))
-}
-
-pub(crate) fn number(item: &Item, name: &str) -> Option<i64> {
-    item.get(name)?.as_n().ok()?.parse().ok()
 }

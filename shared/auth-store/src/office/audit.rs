@@ -2,8 +2,8 @@
 
 use super::{Draft, Office, Page, Step, page_size};
 use crate::Fault;
+use crate::item::{number, parse, text};
 use crate::keys::{Item, Key};
-use crate::store::parse;
 use auth_core::admin::chain::{DEPLOYMENT, Entry, Head, Sealed, Verifier};
 use auth_core::admin::command::{QueryAudit, QueryTenantAudit, VerifyAudit};
 use auth_core::admin::{Done, Refused};
@@ -11,6 +11,7 @@ use auth_core::ids::{ClientId, TenantId};
 use auth_core::keyring::Keyring;
 use auth_core::records::Tenant;
 use auth_core::time::{Rfc3339, Timestamp};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -150,7 +151,7 @@ impl Office<'_> {
             match item.contains_key("entry") {
                 true => drop(here.insert(key.clone(), item.clone())),
                 false => {
-                    let pointer: Pointer = parse(item.clone())?;
+                    let pointer: Pointer = parse(item)?;
                     keys.push(Key::audit_entry(&pointer.chain, &pointer.place));
                     continue;
                 }
@@ -163,7 +164,7 @@ impl Office<'_> {
         let mut found = Vec::new();
         // One that is gone is for the check of the chain to find.
         for (key, item) in keys.iter().filter_map(|key| Some((key, here.get(key)?))) {
-            let sealed: Sealed = parse(item.clone())?;
+            let sealed = entry_of(item);
             let chain = key.pk.trim_start_matches("AUDIT#");
             let is_genuine = sealed.is_genuine(&keyring.pepper, chain);
             // Nor is one that cannot be read a reason to show no others.
@@ -195,8 +196,8 @@ impl Office<'_> {
                 let page = Page::of(pk, "ENTRY#", cursor.as_deref(), Some(super::MOST_PAGE))?;
                 let (items, next) = self.page(page).await?;
                 for item in &items {
-                    let sealed: Sealed = parse(item.clone())?;
-                    let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
+                    let sealed = entry_of(item);
+                    let sk = text(item, "sk");
                     if let Err(at) = verifier.take(&sealed, sk.trim_start_matches("ENTRY#")) {
                         return broken(at.number, at.what);
                     }
@@ -208,7 +209,7 @@ impl Office<'_> {
                     break;
                 }
             }
-            let end = self.one::<Head>(&Key::audit_head(chain)).await?.map(|t| t.record).unwrap_or_default();
+            let end = self.head(chain).await?;
             if end.number > verifier.head().number && self.grew(chain, cursor.as_deref()).await? {
                 continue;
             }
@@ -236,11 +237,42 @@ impl Office<'_> {
         }
     }
 
+    /// The end of a chain; that of an empty one, if there is none.
+    pub(super) async fn head(&self, chain: &str) -> Result<Head, Fault> {
+        let key = Key::audit_head(chain);
+        let items = self.items(vec![key.clone()]).await?;
+        Ok(items.get(&key).map(head_of).unwrap_or_default())
+    }
+
     /// Whether there is an entry after this place.
     async fn grew(&self, chain: &str, cursor: Option<&str>) -> Step<bool> {
         let page = Page::of(Key::audit_head(chain).pk, "ENTRY#", cursor, Some(1))?;
         Ok(!self.page(page).await?.0.is_empty())
     }
+}
+
+/// An entry in its item: its text is what the mark is of, and stays as it is. What is not there is found out by the mark.
+pub(super) fn attributes_of_entry(sealed: Sealed) -> [(String, AttributeValue); 2] {
+    [("entry".into(), AttributeValue::S(sealed.entry)), ("mark".into(), AttributeValue::S(sealed.mark))]
+}
+
+fn entry_of(item: &Item) -> Sealed {
+    Sealed { entry: text(item, "entry").to_owned(), mark: text(item, "mark").to_owned() }
+}
+
+/// The end of a chain in its item.
+pub(super) fn attributes_of_head(head: Head) -> [(String, AttributeValue); 3] {
+    [
+        ("number".into(), AttributeValue::N(head.number.to_string())),
+        ("time".into(), AttributeValue::N(head.time.0.to_string())),
+        ("mark".into(), AttributeValue::S(head.mark)),
+    ]
+}
+
+fn head_of(item: &Item) -> Head {
+    let number = |name| number(item, name).unwrap_or_default();
+    let (last, time) = (u64::try_from(number("number")).unwrap_or_default(), Timestamp(number("time")));
+    Head { number: last, time, mark: text(item, "mark").to_owned() }
 }
 
 /// An entry, and whether this deployment wrote it as it is.

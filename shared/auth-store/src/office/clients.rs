@@ -2,8 +2,9 @@
 
 use super::{Draft, Given, Office, Page, Step, There, there};
 use crate::Fault;
+use crate::item::parse;
 use crate::keys::{Item, Key};
-use crate::store::{Listed, Pair, Record, parse};
+use crate::store::{Listed, Pair, Record};
 use auth_core::admin::chain::Event;
 use auth_core::admin::clients::{Equipped, Means};
 use auth_core::admin::command::{
@@ -146,7 +147,7 @@ impl Office<'_> {
                 Page::of(Key::client(&client.client_id).pk, "GRANT#", cursor.as_deref(), Some(super::MOST_PAGE))?;
             let (items, next) = self.page(page).await?;
             for item in &items {
-                let grant: Grant = parse(item.clone())?;
+                let grant: Grant = parse(item)?;
                 self.actor.has_all(&grant.scopes)?;
                 self.may_hand_out(&grant.roles, catalog)?;
             }
@@ -165,10 +166,8 @@ impl Office<'_> {
         let page = Page::of(pk, "CLIENT#", asked.cursor.as_deref(), asked.limit)?;
         let (lines, cursor) = self.page(page).await?;
         let ids = lines.iter().map(|item| match of_tenant {
-            true => parse::<Pair>(item.clone()).map(|pair| pair.client_id),
-            false => {
-                parse::<Listed>(item.clone())?.id.parse().map_err(|_| Fault::new("a line of a list is not a client's"))
-            }
+            true => parse::<Pair>(item).map(|pair| pair.client_id),
+            false => parse::<Listed>(item)?.id.parse().map_err(|_| Fault::new("a line of a list is not a client's")),
         });
         let ids = ids.collect::<Result<Vec<ClientId>, Fault>>()?;
         let keys: Vec<Key> = ids.iter().flat_map(|id| [Key::client(id), Key::registration(id)]).collect();
@@ -194,7 +193,7 @@ impl Office<'_> {
     async fn some_grants(&self, client: &ClientId) -> Step<Vec<Grant>> {
         let page = Page::of(Key::client(client).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
         let (items, _) = self.page(page).await?;
-        Ok(items.into_iter().map(parse).collect::<Result<_, _>>()?)
+        Ok(items.iter().map(parse).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn show_pack(&self, asked: ShowPack) -> Step<Draft> {
@@ -351,8 +350,7 @@ impl Office<'_> {
         self.is_free(&id).await?;
         let page = Page::of(Key::client(&asked.client_id).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
         let (items, more) = self.page(page).await?;
-        let grants =
-            items.iter().map(|item| Ok(There { record: parse(item.clone())?, version: super::version_of(item) }));
+        let grants = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
         let mut grants: Vec<There<Grant>> = grants.collect::<Result<_, Fault>>()?;
         grants.retain(|grant| grant.record.state == GrantState::Approved);
         if more.is_some() || grants.len() > MOST_GRANTS {

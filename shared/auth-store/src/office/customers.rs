@@ -3,8 +3,9 @@
 use super::clients::after;
 use super::{Draft, Given, Office, Page, Step, There};
 use crate::Fault;
+use crate::item::parse;
 use crate::keys::Key;
-use crate::store::{Record, parse};
+use crate::store::Record;
 use auth_core::admin::chain::Event;
 use auth_core::admin::command::{CreateCustomer, ListCustomers, ResetCustomer, ShowCustomer};
 use auth_core::admin::{Done, Fresh, Refused, passwords};
@@ -109,7 +110,7 @@ impl Office<'_> {
     pub(super) async fn list_customers(&self, asked: ListCustomers) -> Step<Draft> {
         let page = Page::of(Key::tenant(&asked.tenant).pk, "CUSTOMER#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let views = items.iter().map(|item| Ok(view(&parse(item.clone())?, None)));
+        let views = items.iter().map(|item| Ok(view(&parse(item)?, None)));
         let views: Vec<Value> = views.collect::<Result<_, Fault>>()?;
         Ok(Draft::show(Done::of(json!({"customers": views, "next_cursor": cursor}))))
     }

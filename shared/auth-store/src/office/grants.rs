@@ -1,8 +1,9 @@
 //! Grants.
 
 use super::{Draft, Given, Office, Page, Step, There};
+use crate::item::parse;
 use crate::keys::Key;
-use crate::store::{Pair, Record, parse};
+use crate::store::{Pair, Record};
 use auth_core::admin::chain::Event;
 use auth_core::admin::command::{
     ApproveGrant, ChangeGrant, ListGrants, ListTenantGrants, RequestGrant, RevokeGrant, ShowGrant,
@@ -101,7 +102,7 @@ impl Office<'_> {
     pub(super) async fn list_grants(&self, asked: ListGrants) -> Step<Draft> {
         let page = Page::of(Key::client(&asked.client_id).pk, "GRANT#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let views = items.iter().map(|item| Ok(grants::view(&parse(item.clone())?)));
+        let views = items.iter().map(|item| Ok(grants::view(&parse(item)?)));
         let views: Vec<_> = views.collect::<Result<_, crate::Fault>>()?;
         Ok(Draft::show(Done::of(json!({"grants": views, "next_cursor": cursor}))))
     }
@@ -109,7 +110,7 @@ impl Office<'_> {
     pub(super) async fn list_tenant_grants(&self, asked: ListTenantGrants) -> Step<Draft> {
         let page = Page::of(Key::tenant(&asked.tenant).pk, "CLIENT#", asked.cursor.as_deref(), asked.limit)?;
         let (lines, cursor) = self.page(page).await?;
-        let clients = lines.iter().map(|item| parse::<Pair>(item.clone()).map(|pair| pair.client_id));
+        let clients = lines.iter().map(|item| parse::<Pair>(item).map(|pair| pair.client_id));
         let clients: Vec<ClientId> = clients.collect::<Result<_, _>>()?;
         let keys: Vec<Key> = clients.iter().map(|client| Key::grant(client, &asked.tenant)).collect();
         let items = self.items(keys.clone()).await?;

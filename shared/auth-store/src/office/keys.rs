@@ -2,8 +2,9 @@
 
 use super::{Draft, Given, Office, Page, Step, There, there};
 use crate::Fault;
+use crate::item::{number, parse};
 use crate::keys::Key as TableKey;
-use crate::store::{Record, number, parse};
+use crate::store::Record;
 use auth_core::admin::chain::Event;
 use auth_core::admin::command::{CancelKeyRotation, ImportKey, IssueKey, ListKeys, RevokeKey, RotateKey, ShowKey};
 use auth_core::admin::keys::{self, Key};
@@ -110,8 +111,7 @@ impl Office<'_> {
     pub(super) async fn list_keys(&self, asked: ListKeys) -> Step<Draft> {
         let page = Page::of(TableKey::client(&asked.client_id).pk, "KEY#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let listings =
-            items.iter().map(|item| Ok(There { record: parse(item.clone())?, version: super::version_of(item) }));
+        let listings = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
         let listings = listings.collect::<Result<Vec<_>, Fault>>()?;
         let all = self.with_records(listings).await?;
         let views: Vec<Value> = all.iter().map(|k| keys::view(&k.key, k.last_used, self.now)).collect();

@@ -2,6 +2,7 @@
 
 use super::{Draft, Expect, Office, Step, Stop, Write};
 use crate::Fault;
+use crate::item::{parse, text};
 use crate::keyring::kind;
 use crate::keys::{Item, Key, VERSION_COPIES};
 use crate::store::Record;
@@ -13,7 +14,6 @@ use auth_core::password::StoredPassword;
 use auth_core::records::{ApiKey, Client, Customer, Grant, KeyListing, Registration, Tenant, TrustedIssuer};
 use auth_core::secret::{Digest, SecretText};
 use auth_core::time::Timestamp;
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -326,15 +326,7 @@ fn items(rows: &[Row]) -> usize {
 pub struct Exported(Item);
 
 fn is_same(there: &Item, new: &Item) -> bool {
-    // The version is the table's own.
-    let without = |item: &Item| -> HashMap<String, AttributeValue> {
-        item.iter().filter(|(name, _)| *name != "version").map(|(n, v)| (n.clone(), v.clone())).collect()
-    };
-    without(there) == without(new)
-}
-
-fn text<'a>(item: &'a Item, name: &str) -> &'a str {
-    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
+    parse::<Value>(there).ok() == parse(new).ok()
 }
 
 /// The record that goes into the same line.
@@ -342,18 +334,12 @@ fn beside(item: &Item) -> Option<Key> {
     match (text(item, "pk").split_once('#')?, text(item, "sk")) {
         (("CLIENT", id), "CLIENT") => Some(Key::registration(&id.parse().ok()?)),
         (("KEY", _), "KEY") => {
-            let client = text(item, "client_id").parse().ok()?;
-            Some(Key::key_listing(&client, &text(item, "key_id").parse().ok()?))
+            let key: ApiKey = parse(item).ok()?;
+            Some(Key::key_listing(&key.client_id, &key.key_id))
         }
         (("TENANT", id), "TENANT") => Some(Key::listed_tenant(&id.parse().ok()?)),
         _ => None,
     }
-}
-
-fn record(item: &Item) -> Result<Value, Fault> {
-    let inner = item.iter().filter(|(name, _)| !["pk", "sk", "version"].contains(&name.as_str()));
-    let inner: Item = inner.map(|(name, value)| (name.clone(), value.clone())).collect();
-    crate::item::record(inner).map_err(|_| Fault::new("an item cannot be written as JSON"))
 }
 
 fn line(item: &Item, others: &HashMap<Key, Item>) -> Result<Option<Value>, Fault> {
@@ -366,6 +352,7 @@ fn line(item: &Item, others: &HashMap<Key, Item>) -> Result<Option<Value>, Fault
         }
         line
     };
+    let record = parse::<Value>;
     let other_record = other.map(record).transpose()?;
     Ok(match (kind, sk) {
         ("TENANT", "TENANT") => {

@@ -1,8 +1,9 @@
 //! Tenants.
 
 use super::{Draft, Given, Office, Page, Step, There, there};
+use crate::item::parse;
 use crate::keys::Key;
-use crate::store::{Listed, Record, parse};
+use crate::store::{Listed, Record};
 use auth_core::admin::chain::Event;
 use auth_core::admin::command::{ListTenants, ProvisionTenant, SetTenantApis, ShowTenant};
 use auth_core::admin::{Done, Refused, clients};
@@ -66,7 +67,7 @@ impl Office<'_> {
     pub(super) async fn list_tenants(&self, asked: ListTenants) -> Step<Draft> {
         let page = Page::of("TENANTS".into(), "TENANT#", asked.cursor.as_deref(), asked.limit)?;
         let (lines, cursor) = self.page(page).await?;
-        let lines: Vec<Listed> = lines.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let lines: Vec<Listed> = lines.iter().map(parse).collect::<Result<_, _>>()?;
         let ids = lines.iter().filter_map(|line| line.id.parse::<TenantId>().ok());
         let keys: Vec<Key> = ids.map(|id| Key::tenant(&id)).collect();
         let items = self.items(keys.clone()).await?;
