@@ -401,10 +401,11 @@ impl Issued {
         let any =
             || keyring.algorithms().first().and_then(|a| keyring.signing_key(*a)).filter(|_| plan.is_for_no_api());
         let key = keyring.signing_key(plan.algorithm).or_else(any).ok_or(NotSigned)?;
-        let (expires_in, scope, details) = (plan.lifetime_seconds, plan.scope(), plan.details().clone());
+        let expires_in = plan.lifetime_seconds;
         let claims = plan.claims(issuer, deployment, Jti::from_random(clock::random().map_err(|_| NotSigned)?));
         line.jti = Some(claims.jti.to_string());
         let access_token = SecretText::new(issue(key, &claims).map_err(|_| NotSigned)?);
+        let (scope, details) = (claims.scope, claims.authorization_details);
         Ok(Self { access_token, expires_in, scope, details, issued_token_type: None })
     }
 

@@ -5,6 +5,7 @@ use auth_core::ids::{ApiName, ClientId, IssuerName, Jti, KeyId, RoleName, Tenant
 use auth_core::secret::Digest;
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::types::AttributeValue;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// An item, or the key of one.
@@ -17,11 +18,11 @@ pub(crate) const VERSION_COPIES: u8 = 16;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) pk: String,
-    pub(crate) sk: String,
+    pub(crate) sk: Cow<'static, str>,
 }
 
 impl Key {
-    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+    fn new(pk: impl Into<String>, sk: impl Into<Cow<'static, str>>) -> Self {
         Self { pk: pk.into(), sk: sk.into() }
     }
 
@@ -115,11 +116,11 @@ impl Key {
     }
 
     pub(crate) fn into_item(self) -> Item {
-        HashMap::from([("pk".into(), AttributeValue::S(self.pk)), ("sk".into(), AttributeValue::S(self.sk))])
+        HashMap::from([("pk".into(), AttributeValue::S(self.pk)), ("sk".into(), AttributeValue::S(self.sk.into()))])
     }
 
     pub(crate) fn of(item: &Item) -> Option<Self> {
         let text = |name: &str| item.get(name)?.as_s().ok().cloned();
-        Some(Self { pk: text("pk")?, sk: text("sk")? })
+        Some(Self { pk: text("pk")?, sk: text("sk")?.into() })
     }
 }

@@ -792,7 +792,7 @@ impl Record {
             Self::Api(api) => format!("API {}", api.name),
             Self::Role(name, _) => format!("role {name}"),
             Self::Issuer(issuer) => format!("issuer {}", issuer.name),
-            other => other.key().sk,
+            other => other.key().sk.into(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What `dev` says while it runs: one line a decision, readable or as the functions write it.
 
-use auth_core::audit::{AuditLine, Outcome, shown};
+use auth_core::audit::{AuditLine, Outcome, deceives, shown};
 use auth_edge::report::Sink;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -86,28 +86,29 @@ fn readable(line: &AuditLine) -> String {
         Outcome::Refused => "refused",
         Outcome::Broken => "broken ",
     };
+    let code = line.code.zip(line.error).map(|(code, error)| format!("{code} {error}"));
+    let who = line.customer_id.as_deref().or(line.client_id.as_deref()).unwrap_or(nobody(line.kind));
+    let parts = [
+        (if line.customer_id.is_some() { " customer " } else { " " }, Some(who)),
+        (" for ", line.tenant.as_deref()),
+        (" as ", line.user_login.as_deref()),
+        ("  ", line.method.as_deref().filter(|_| line.route.is_some())),
+        (" ", line.route.as_deref().filter(|_| line.method.is_some())),
+        ("  ", code.as_deref()),
+        (": ", line.why.as_deref()),
+    ];
     let mut text = format!("{time} {outcome} {:<7}", line.kind);
-    let customer = line.customer_id.as_ref().map(|id| format!("customer {id}"));
-    let who = customer.or_else(|| line.client_id.clone()).unwrap_or_else(|| nobody(line.kind).into());
-    let who = line.tenant.as_ref().map_or_else(|| who.clone(), |tenant| format!("{who} for {tenant}"));
-    text.push_str(&format!(" {who}"));
-    if let Some(login) = &line.user_login {
-        text.push_str(&format!(" as {login}"));
-    }
-    if let (Some(method), Some(route)) = (&line.method, &line.route) {
-        text.push_str(&format!("  {method} {route}"));
-    }
-    if let (Some(code), Some(error)) = (line.code, line.error) {
-        text.push_str(&format!("  {code} {error}"));
-    }
-    if let Some(why) = &line.why {
-        text.push_str(&format!(": {why}"));
+    for (before, part) in parts {
+        if let Some(part) = part {
+            text.push_str(before);
+            text.push_str(part);
+        }
     }
     if line.outcome == Outcome::Refused {
         text.push_str(&format!("  [countersign explain --request-id {}]", line.request_id));
     }
     // A caller's text must not write to the terminal.
-    text.chars().map(shown).collect()
+    if text.contains(deceives) { text.chars().map(shown).collect() } else { text }
 }
 
 #[cfg(test)]

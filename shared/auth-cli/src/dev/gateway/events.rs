@@ -318,7 +318,12 @@ fn both(pairs: &[(String, String)]) -> (BTreeMap<&str, &str>, BTreeMap<&str, Vec
 pub(crate) fn uuid(mut bits: [u8; 16]) -> String {
     bits[6] = (bits[6] & 0x0f) | 0x40;
     bits[8] = (bits[8] & 0x3f) | 0x80;
-    let text = hex(&bits);
-    let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default().to_owned();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    let mut id = String::with_capacity(36);
+    for (at, digit) in hex(&bits).char_indices() {
+        if matches!(at, 8 | 12 | 16 | 20) {
+            id.push('-');
+        }
+        id.push(digit);
+    }
+    id
 }
