@@ -118,7 +118,8 @@ impl Dev {
     /// The variables of a function beside its table and its secret.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let variables = self.ready.get("env").and_then(Value::as_object).into_iter().flatten();
-        variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
+        let variables = variables.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
+        variables.chain([("GLIBC_TUNABLES".to_owned(), glibc_tunables().to_owned())]).collect()
     }
 
     /// What its table and its secret hold.
@@ -146,6 +147,12 @@ impl Dev {
     fn secret_id(&self) -> &str {
         text(&self.ready, "/env/KEYRING_SECRET_ID")
     }
+}
+
+/// What the template sets for the allocator of every function.
+pub(crate) fn glibc_tunables() -> &'static str {
+    let lines = include_str!("../../template.yaml").lines();
+    lines.filter_map(|line| line.trim().strip_prefix("GLIBC_TUNABLES: ")).next().unwrap_or_default()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

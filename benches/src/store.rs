@@ -2,7 +2,7 @@
 //! measured is the function, and each call is counted. On request it speaks TLS.
 
 use crate::http;
-use crate::record::ISSUER;
+use crate::record::{ISSUER, glibc_tunables};
 use auth_core::jws::sign;
 use auth_core::keyring::Keyring;
 use auth_core::token::TYP;
@@ -39,6 +39,7 @@ impl Recorded {
             ("DECISION_CACHE_SECONDS", cache_seconds),
             ("AWS_ENDPOINT_URL_DYNAMODB", &store.address),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &store.address),
+            ("GLIBC_TUNABLES", glibc_tunables()),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
