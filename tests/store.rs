@@ -6,7 +6,9 @@ use crate::proxy::{Loss, Proxy, Spoilt};
 use auth_core::api::Api;
 use auth_core::backoff::{Attempts, CLIENTS_BY_NAME};
 use auth_core::ids::{ApiName, ClientId, Jti, Scope, TenantId};
-use auth_core::secret::{Digest, DigestOf, Pepper};
+use auth_core::password::StoredPassword;
+use auth_core::records::{ActiveState, Customer};
+use auth_core::secret::{Digest, DigestOf, Pepper, SecretText};
 use auth_core::time::Timestamp;
 use auth_store::Fault;
 use auth_store::store::{Added, Fetched, Freshness, Record, Store, Wanted};
@@ -98,6 +100,26 @@ async fn what_is_written_is_read_at_once(engine: &Engine) {
     assert_eq!(store.add(&grant("c2", "b:write")).await.unwrap(), Added::New);
     assert_eq!(store.add(&grant("c2", "b:write")).await.unwrap(), Added::Same);
     assert_eq!(subject.fetch(NOW).await.facts.grant.unwrap().scopes[0].as_str(), "a:read");
+}
+
+async fn a_password_is_renewed_unless_its_customer_was_changed(engine: &Engine) {
+    let subject = Subject::new(engine, "customers", Freshness::default()).await;
+    let login = Digest::of(&Pepper::new(&[1; 32]), DigestOf::Username("acme"), "ann");
+    let text = |text: &str| SecretText::new(text);
+    let moved_in =
+        StoredPassword::import(&text("$2b$04$abcdefghijklmnopqrstuuT9S6wXbOpCQ4t9xgG0L2nE0sFqJ6Y7m")).unwrap();
+    let customer: Customer = parse(json!({"tenant": "acme", "customer_id": "k-1", "password": moved_in,
+        "scopes": ["a:read"], "state": "active"}));
+    let disabled = Customer { state: ActiveState::Disabled, ..customer.clone() };
+    for (sentence, there, renewed) in [("as it was read", &customer, true), ("disabled since", &disabled, false)] {
+        let record = Record::Customer(login.clone(), there.clone());
+        subject.store.load(vec![record], |_| ()).await.unwrap();
+        let new = StoredPassword::hash(&text("correct horse"), [7; 16]).unwrap();
+        subject.store.renew_password(&customer, login.as_str(), new).await.unwrap();
+        let wanted = Wanted { tenant: Some(&subject.tenant), login_ref: Some(login.as_str()), ..Wanted::default() };
+        let found = subject.store.fetch(wanted, NOW).await.unwrap().facts.customer.unwrap();
+        assert_eq!((found.password.is_imported(), found.state), (!renewed, there.state), "{sentence}");
+    }
 }
 
 async fn tokens_are_revoked_and_seen(engine: &Engine) {
@@ -313,6 +335,7 @@ async fn reads_of_one_moment_travel_together(engine: &Engine) {
 
 async fn everything(engine: &Engine) {
     what_is_written_is_read_at_once(engine).await;
+    a_password_is_renewed_unless_its_customer_was_changed(engine).await;
     tokens_are_revoked_and_seen(engine).await;
     every_failure_is_counted(engine).await;
     a_changed_catalog_counts_on_the_next_fetch(engine).await;

@@ -151,8 +151,8 @@ impl Dev {
 
 /// What the template sets for the allocator of every function.
 pub(crate) fn glibc_tunables() -> &'static str {
-    let lines = include_str!("../../template.yaml").lines();
-    lines.filter_map(|line| line.trim().strip_prefix("GLIBC_TUNABLES: ")).next().unwrap_or_default()
+    let mut lines = include_str!("../../template.yaml").lines();
+    lines.find_map(|line| line.trim().strip_prefix("GLIBC_TUNABLES: ")).unwrap_or_default()
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

@@ -71,7 +71,7 @@ impl StoredPassword {
         !self.0.starts_with(OURS)
     }
 
-    /// The text that is stored, to tell whether it is still the same.
+    /// The text that is stored.
     pub fn as_stored(&self) -> &str {
         &self.0
     }
