@@ -1003,7 +1003,24 @@ async fn whoever_writes_the_table_is_found_by_the_audit() {
     };
     put(&edited(entries[1], "\"actor\":\"operator\"", "\"actor\":\"somebody\"")).await;
     broken_at("edited", 2).await;
+    let without = |item: &Value, name: &str| {
+        let mut item = item.clone();
+        item.as_object_mut().unwrap().remove(name);
+        item
+    };
+    for name in ["entry", "mark"] {
+        put(&without(entries[1], name)).await;
+        broken_at(&format!("without its {name}"), 2).await;
+    }
     put(entries[1]).await;
+    for name in ["number", "time", "mark"] {
+        put(&without(head, name)).await;
+        for (method, path) in [("GET", "audit/verify"), ("POST", "disable")] {
+            let answer = operator.call(method, &format!("/admin/tenants/acme/{path}"), Value::Null).await;
+            assert_eq!(answer.status, 503, "{path}, with an end of the chain that has no {name}: {}", answer.text);
+        }
+    }
+    put(head).await;
     delete(entries[2]).await;
     broken_at("removed from the middle", 3).await;
     put(entries[2]).await;

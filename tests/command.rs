@@ -295,6 +295,10 @@ async fn a_company_moves_in_with_its_credentials_and_out_again() {
     let again = import(&text, "--output json").json();
     assert_eq!((&again["added"], &again["same"]), (&json!(0), &json!(8)), "{again}");
 
+    let changed = r#"{"type":"role","role":"lister","scopes":["products:order"]}"#;
+    let changed = import(changed, "--output json").json();
+    assert_eq!((&changed["same"], &changed["other"]), (&json!(0), &json!(["role lister"])), "{changed}");
+    assert!(operator.done("role show lister").said.contains("products:list"), "what is there stays");
     let twice = "{\"type\":\"tenant\",\"id\":\"twice\",\"apis\":[]}\n".repeat(2);
     let twice = import(&twice, "--output json").json();
     assert_eq!((&twice["added"], &twice["other"]), (&json!(1), &json!(["tenant twice"])), "{twice}");

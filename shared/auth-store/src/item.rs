@@ -1,5 +1,5 @@
-//! How a record stands in the table: as one text, JSON, beside its key. It is read in a fraction of the time that an
-//! attribute for each of its members takes. What conditions and expressions look at has attributes of its own.
+//! How a record stands in the table: as one text, JSON, beside its key, which is less work to read than an attribute for
+//! each of its members. What conditions and expressions look at has attributes of its own.
 
 use crate::Fault;
 use crate::keys::Item;

@@ -32,6 +32,7 @@ use auth_core::secret::{Digest, DigestOf, Sealed, SecretText};
 use auth_core::time::Timestamp;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -106,6 +107,13 @@ type Step<T> = Result<T, Stop>;
 pub(crate) struct There<T> {
     record: T,
     version: u64,
+}
+
+impl<T: DeserializeOwned> There<T> {
+    fn of(item: &Item) -> Result<Self, Fault> {
+        let version = number(item, "version").and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
+        Ok(Self { record: parse(item)?, version })
+    }
 }
 
 /// What a record must be for the write to happen.
@@ -584,7 +592,7 @@ impl<'a> Office<'a> {
         Ok(all)
     }
 
-    async fn one<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<There<T>>, Fault> {
+    async fn one<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<There<T>>, Fault> {
         let items = self.items(vec![key.clone()]).await?;
         there(&items, key)
     }
@@ -707,13 +715,8 @@ fn known_secret(name: &str) -> Option<&'static str> {
     ["client_secret", "signing_secret", "key", "curl"].into_iter().find(|known| *known == name)
 }
 
-fn there<T: serde::de::DeserializeOwned>(items: &HashMap<Key, Item>, key: &Key) -> Result<Option<There<T>>, Fault> {
-    let Some(item) = items.get(key) else { return Ok(None) };
-    Ok(Some(There { record: parse(item)?, version: version_of(item) }))
-}
-
-fn version_of(item: &Item) -> u64 {
-    number(item, "version").and_then(|n| u64::try_from(n).ok()).unwrap_or_default()
+fn there<T: DeserializeOwned>(items: &HashMap<Key, Item>, key: &Key) -> Result<Option<There<T>>, Fault> {
+    items.get(key).map(There::of).transpose()
 }
 
 fn is_reading(command: &Command) -> bool {

@@ -241,7 +241,8 @@ impl Office<'_> {
     pub(super) async fn head(&self, chain: &str) -> Result<Head, Fault> {
         let key = Key::audit_head(chain);
         let items = self.items(vec![key.clone()]).await?;
-        Ok(items.get(&key).map(head_of).unwrap_or_default())
+        let Some(item) = items.get(&key) else { return Ok(Head::default()) };
+        head_of(item).ok_or_else(|| Fault::new("the end of a chain cannot be read"))
     }
 
     /// Whether there is an entry after this place.
@@ -269,10 +270,12 @@ pub(super) fn attributes_of_head(head: Head) -> [(String, AttributeValue); 3] {
     ]
 }
 
-fn head_of(item: &Item) -> Head {
-    let number = |name| number(item, name).unwrap_or_default();
-    let (last, time) = (u64::try_from(number("number")).unwrap_or_default(), Timestamp(number("time")));
-    Head { number: last, time, mark: text(item, "mark").to_owned() }
+fn head_of(item: &Item) -> Option<Head> {
+    Some(Head {
+        number: number(item, "number")?.try_into().ok()?,
+        time: Timestamp(number(item, "time")?),
+        mark: item.get("mark")?.as_s().ok()?.clone(),
+    })
 }
 
 /// An entry, and whether this deployment wrote it as it is.

@@ -350,8 +350,7 @@ impl Office<'_> {
         self.is_free(&id).await?;
         let page = Page::of(Key::client(&asked.client_id).pk, "GRANT#", None, Some(super::MOST_PAGE))?;
         let (items, more) = self.page(page).await?;
-        let grants = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
-        let mut grants: Vec<There<Grant>> = grants.collect::<Result<_, Fault>>()?;
+        let mut grants: Vec<There<Grant>> = items.iter().map(There::of).collect::<Result<_, _>>()?;
         grants.retain(|grant| grant.record.state == GrantState::Approved);
         if more.is_some() || grants.len() > MOST_GRANTS {
             let text = format!(

@@ -2,7 +2,7 @@
 
 use super::{Draft, Given, Office, Page, Step, There, there};
 use crate::Fault;
-use crate::item::{number, parse};
+use crate::item::number;
 use crate::keys::Key as TableKey;
 use crate::store::Record;
 use auth_core::admin::chain::Event;
@@ -111,8 +111,7 @@ impl Office<'_> {
     pub(super) async fn list_keys(&self, asked: ListKeys) -> Step<Draft> {
         let page = Page::of(TableKey::client(&asked.client_id).pk, "KEY#", asked.cursor.as_deref(), asked.limit)?;
         let (items, cursor) = self.page(page).await?;
-        let listings = items.iter().map(|item| Ok(There { record: parse(item)?, version: super::version_of(item) }));
-        let listings = listings.collect::<Result<Vec<_>, Fault>>()?;
+        let listings = items.iter().map(There::of).collect::<Result<_, _>>()?;
         let all = self.with_records(listings).await?;
         let views: Vec<Value> = all.iter().map(|k| keys::view(&k.key, k.last_used, self.now)).collect();
         Ok(Draft::show(Done::of(json!({"keys": views, "next_cursor": cursor}))))
